@@ -1,0 +1,263 @@
+//! What happens in a run, as one bounded stream.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::value::{Finish, Secret, Usage, redact};
+
+/// One execution of a block: an item, an attempt, a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct FrameId(pub u32);
+
+/// A stage of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct NodeId(pub u32);
+
+/// Something that happened, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// The execution it belongs to.
+    pub frame: FrameId,
+    /// The stage it belongs to; absent for the frame itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The run began.
+    RunStarted {
+        /// The file as given.
+        file: String,
+        /// The chain that runs.
+        chain: String,
+        /// Version of chainrun.
+        version: &'static str,
+    },
+    /// An execution of a block began.
+    FrameOpened {
+        /// The execution that opened it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent: Option<FrameId>,
+        /// What tells it from its siblings: a branch's name, an attempt's or an item's number.
+        key: String,
+    },
+    /// A stage began.
+    StageStarted {
+        /// `file:line:column` of the stage.
+        place: String,
+        /// The stage's kind, as `ask`.
+        stage: &'static str,
+    },
+    /// A stage ended with a value.
+    StageFinished {
+        /// The value, shortened.
+        value: String,
+    },
+    /// A call of a model began.
+    ModelCalled {
+        /// The provider's name.
+        provider: &'static str,
+        /// The model's name.
+        model: String,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+        /// The prompt as it is sent, shortened.
+        prompt: String,
+    },
+    /// A model gave a piece of its answer.
+    Token {
+        /// The piece.
+        text: String,
+    },
+    /// A model gave a piece of its reasoning.
+    Reasoning {
+        /// The piece.
+        text: String,
+    },
+    /// A model's answer is complete.
+    ModelAnswered {
+        /// Why it stopped.
+        finish: Finish,
+        /// Token counts.
+        usage: Usage,
+        /// Wall time in seconds.
+        seconds: f64,
+    },
+    /// A call failed and is tried again.
+    Retrying {
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// Why.
+        error: String,
+        /// The wait before the next one, in seconds.
+        wait: f64,
+    },
+    /// What this frame printed so far does not count: something else takes its place.
+    Discarded {
+        /// Why.
+        error: String,
+    },
+    /// The text of this frame can no longer be replaced.
+    Settled,
+    /// Something that the person should know.
+    Notice {
+        /// What.
+        text: String,
+    },
+    /// Bytes fetched of a download.
+    Progress {
+        /// What is fetched.
+        what: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all, where known.
+        total: Option<u64>,
+    },
+    /// The run ended.
+    RunFinished {
+        /// Whether it gave a result.
+        ok: bool,
+        /// Why not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// Wall time in seconds.
+        seconds: f64,
+    },
+}
+
+/// The reader of the stream went away, or the run was cancelled: stop what is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// The sending end of the event stream. A send waits while the reader is behind.
+#[derive(Clone)]
+pub struct EventSender {
+    channel: mpsc::Sender<Event>,
+}
+
+/// Events that may wait for a slow reader. With pieces of a few bytes this is a few kilobytes.
+pub const EVENT_BUFFER: usize = 256;
+
+/// The event stream: where providers and the run put events, and where one reader takes them.
+pub fn channel() -> (EventSender, mpsc::Receiver<Event>) {
+    let (channel, reader) = mpsc::channel(EVENT_BUFFER);
+    (EventSender { channel }, reader)
+}
+
+impl EventSender {
+    /// Sends an event; waits while the buffer is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when nobody reads any more.
+    pub async fn send(&self, frame: FrameId, node: Option<NodeId>, kind: EventKind) -> Result<(), Stopped> {
+        self.channel.send(Event { frame, node, kind }).await.map_err(|_| Stopped)
+    }
+}
+
+/// Where one call of a model puts what it gives: the one door to the event stream, where secrets are redacted.
+pub struct Sink {
+    events: EventSender,
+    frame: FrameId,
+    node: NodeId,
+    secrets: Arc<[Secret]>,
+    /// Pieces passed on so far.
+    pieces: u64,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+/// Why a [`Sink`] took no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkClosed {
+    /// Nobody reads any more.
+    Stopped,
+    /// The answer is larger than `max_response`, in bytes.
+    TooLarge(u64),
+}
+
+impl Sink {
+    /// A sink for one call at `node` in `frame`. Answers larger than `max_bytes` are refused.
+    pub fn new(events: EventSender, frame: FrameId, node: NodeId, secrets: Arc<[Secret]>, max_bytes: u64) -> Self {
+        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes }
+    }
+
+    /// Whether a piece of the answer was passed on: then the call cannot be tried again unseen.
+    pub fn began(&self) -> bool {
+        self.pieces > 0
+    }
+
+    /// Passes on a piece of the answer; waits for a slow reader.
+    ///
+    /// # Errors
+    /// The reader is gone, or the answer is too large.
+    pub async fn text(&mut self, piece: &str) -> Result<(), SinkClosed> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.count(piece)?;
+        self.pieces += 1;
+        let text = self.clean(piece);
+        self.send(EventKind::Token { text }).await
+    }
+
+    /// Passes on a piece of the model's reasoning, which is no part of the answer.
+    ///
+    /// # Errors
+    /// The reader is gone, or answer and reasoning together are too large.
+    pub async fn reasoning(&mut self, piece: &str) -> Result<(), SinkClosed> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.count(piece)?;
+        let text = self.clean(piece);
+        self.send(EventKind::Reasoning { text }).await
+    }
+
+    /// Tells the person something.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn notice(&mut self, text: &str) -> Result<(), SinkClosed> {
+        let text = self.redact(text);
+        self.send(EventKind::Notice { text }).await
+    }
+
+    /// Tells how far a download is.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn progress(&mut self, what: &str, done: u64, total: Option<u64>) -> Result<(), SinkClosed> {
+        self.send(EventKind::Progress { what: what.to_owned(), done, total }).await
+    }
+
+    /// `text` without the run's secrets.
+    pub fn redact(&self, text: &str) -> String {
+        redact(text, &self.secrets)
+    }
+
+    /// The most bytes that answer and reasoning may have.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    fn count(&mut self, piece: &str) -> Result<(), SinkClosed> {
+        self.bytes += piece.len() as u64;
+        if self.bytes > self.max_bytes { Err(SinkClosed::TooLarge(self.max_bytes)) } else { Ok(()) }
+    }
+
+    fn clean(&self, piece: &str) -> String {
+        if self.secrets.is_empty() { piece.to_owned() } else { self.redact(piece) }
+    }
+
+    async fn send(&self, kind: EventKind) -> Result<(), SinkClosed> {
+        self.events.send(self.frame, Some(self.node), kind).await.map_err(|Stopped| SinkClosed::Stopped)
+    }
+}

@@ -1,0 +1,35 @@
+//! chainrun: a language and an interpreter for prompt chains.
+//!
+//! The modules are layers, listed bottom first: a module uses only those above it in this list
+//! (`tests/layers.rs` holds this). `ARCHITECTURE.md` draws the flow between them.
+
+pub mod source;
+
+pub mod value;
+
+pub mod diag;
+
+pub mod config;
+
+pub mod event;
+
+pub mod syntax;
+
+pub mod template;
+
+pub mod parsers;
+
+pub mod net;
+
+pub mod models;
+
+#[cfg(feature = "local")]
+pub mod engine;
+
+pub mod providers;
+
+pub mod plan;
+
+pub mod run;
+
+pub mod cli;

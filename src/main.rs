@@ -1,0 +1,5 @@
+//! The `chainrun` command.
+
+fn main() -> std::process::ExitCode {
+    chainrun::cli::main()
+}

@@ -1,0 +1,170 @@
+//! What answers: every provider of models, described by its [`Spec`] and made by its `build`.
+
+mod options;
+mod spec;
+
+pub mod fake;
+#[cfg(feature = "local")]
+pub mod local;
+pub mod ollama;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use options::{Extra, ModelConfig, OptionValue};
+pub use spec::{Effect, OptionKind, OptionSpec, Spec};
+
+use crate::config::Context;
+use crate::event::Sink;
+use crate::value::{Answer, Request};
+
+/// A future that lives in its box.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What a provider can do with a model; pure.
+#[derive(Clone, Debug, Default)]
+pub struct Caps {
+    /// Calls that may be in flight at a time.
+    pub concurrency: usize,
+    /// The context window in tokens, where known.
+    pub context: Option<u64>,
+    /// Whether it makes an answer obey a JSON Schema.
+    pub json_schema: bool,
+}
+
+/// A call, ready to go: what `explain` shows and what a digest is taken of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prepared {
+    /// A request over HTTP.
+    Http {
+        /// The whole address.
+        url: String,
+        /// The JSON body.
+        body: serde_json::Value,
+    },
+    /// Text for a model inside the process.
+    Text {
+        /// The prompt as the model's template renders it.
+        text: String,
+        /// Its tokens.
+        tokens: Vec<u32>,
+    },
+    /// A scripted answer.
+    Script {
+        /// The last user message or the raw text.
+        prompt: String,
+    },
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderError {
+    /// The kind, which decides whether another attempt may help.
+    pub kind: ErrorKind,
+    /// What went wrong, with the server's own words where there are any.
+    pub message: String,
+    /// What to do about it, a line each.
+    pub help: Vec<String>,
+    /// The wait that the server asked for.
+    pub retry_after: Option<std::time::Duration>,
+}
+
+/// Kinds of failed calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nothing answered at the address, or the connection broke before the first token: another attempt may help.
+    Unreachable,
+    /// No byte came in time: another attempt may help.
+    TimedOut,
+    /// The server said to come again (408, 409, 429, 502 to 504, a 500 of its own).
+    Busy,
+    /// The server refused (another 4xx, 501, a 500 that names a fault of the caller).
+    Refused,
+    /// The answer ended early or could not be read.
+    Broken,
+    /// The prompt does not fit the context window, or holds control tokens.
+    Prompt,
+    /// The answer is larger than `max_response`.
+    TooLarge,
+    /// Weights are missing or cannot be read.
+    Weights,
+    /// The fake model was told to fail.
+    Scripted,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+impl ProviderError {
+    /// An error without help.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: Vec::new(), retry_after: None }
+    }
+
+    /// Adds a line of help.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help.push(text.into());
+        self
+    }
+}
+
+impl From<crate::event::SinkClosed> for ProviderError {
+    fn from(closed: crate::event::SinkClosed) -> Self {
+        match closed {
+            crate::event::SinkClosed::Stopped => Self::new(ErrorKind::Cancelled, "the run was stopped"),
+            crate::event::SinkClosed::TooLarge(limit) => {
+                Self::new(ErrorKind::TooLarge, format!("the answer is larger than {} MiB", limit >> 20)).help(
+                    "`max_response: \"256 MiB\"` on the model raises the limit; `max_tokens:` keeps answers short",
+                )
+            }
+        }
+    }
+}
+
+/// A model that can be asked.
+pub trait Provider: Send + Sync {
+    /// What it can do; pure.
+    fn caps(&self) -> Caps;
+
+    /// Makes a call ready without making it. Opens no socket and computes no token, but may read local files.
+    ///
+    /// # Errors
+    /// The request is one that the provider cannot send.
+    fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError>;
+
+    /// Makes the call: pieces of the answer go to `sink` as they come, the whole comes back. Dropping the future
+    /// cancels the call.
+    fn generate<'a>(
+        &'a self,
+        request: &'a Request,
+        prepared: &'a Prepared,
+        sink: &'a mut Sink,
+    ) -> BoxFuture<'a, Result<Answer, ProviderError>>;
+
+    /// What keeps the model from running now: missing weights, token or server name. Reads local files only.
+    fn missing(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Every provider, in the order in which messages list them.
+pub static PROVIDERS: &[&Spec] = &[
+    &fake::SPEC,
+    #[cfg(feature = "local")]
+    &local::SPEC,
+    &ollama::SPEC,
+];
+
+/// The provider called `name`.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    PROVIDERS.iter().copied().find(|s| s.name == name)
+}
+
+/// Makes a provider from its checked configuration. Opens nothing.
+///
+/// # Errors
+/// What the provider's own check found, as text for the option it names.
+pub fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
+    (config.spec.build)(config, context)
+}

@@ -1,0 +1,161 @@
+//! The description of a provider: names, options, types and defaults. Checking, suggestions, help and the reference
+//! pages all read it.
+
+use std::sync::Arc;
+
+use super::{ModelConfig, Provider, ProviderError};
+use crate::config::Context;
+
+/// What kind of value an option takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OptionKind {
+    /// Text.
+    Text,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// A whole number in a range, both ends included.
+    Int(i64, i64),
+    /// A number in a range, both ends included.
+    Float(f64, f64),
+    /// A truth value.
+    Bool,
+    /// A number with a unit, as `30s`.
+    Duration,
+    /// Text or a list of texts.
+    Texts,
+    /// A size in bytes, as `"64 MiB"`, or a whole number of bytes.
+    Size,
+    /// A map that goes through to the server as it stands.
+    Map,
+    /// A secret, by its bare name.
+    Secret,
+    /// Anything.
+    Any,
+}
+
+impl OptionKind {
+    /// What a message calls it.
+    pub fn describe(self) -> String {
+        match self {
+            OptionKind::Text => "text".to_owned(),
+            OptionKind::Choice(words) => words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" | "),
+            OptionKind::Int(low, high) => match (low, high) {
+                (i64::MIN, i64::MAX) => "int".to_owned(),
+                (low, i64::MAX) => format!("int of at least {low}"),
+                (low, high) => format!("int from {low} to {high}"),
+            },
+            OptionKind::Float(low, high) if high == f64::MAX && low == f64::MIN => "number".to_owned(),
+            OptionKind::Float(low, high) if high == f64::MAX => format!("number of at least {low}"),
+            OptionKind::Float(low, high) => format!("number from {low} to {high}"),
+            OptionKind::Bool => "bool: true or false".to_owned(),
+            OptionKind::Duration => "a duration with its unit, as 30s (ms, s, m, h)".to_owned(),
+            OptionKind::Texts => "text or a list of texts".to_owned(),
+            OptionKind::Size => "a size, as \"64 MiB\"".to_owned(),
+            OptionKind::Map => "a map, as { key: value }".to_owned(),
+            OptionKind::Secret => "a secret's bare name".to_owned(),
+            OptionKind::Any => "any value".to_owned(),
+        }
+    }
+}
+
+/// Who acts on an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changes what is asked of the model, so it belongs to a call's digest.
+    Model,
+    /// It changes how the call is made: retries, time-outs, limits.
+    Call,
+}
+
+/// One option of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: OptionKind,
+    /// The default as messages show it; empty where the server decides.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// Other spellings that are accepted.
+    pub aliases: &'static [&'static str],
+    /// What it is called on the wire; empty where it is not sent.
+    pub wire: &'static str,
+    /// Who acts on it.
+    pub effect: Effect,
+}
+
+/// A provider's description.
+pub struct Spec {
+    /// Its name in files, as `hf-endpoint`.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub doc: &'static str,
+    /// What the first, unnamed argument is called in messages: `model`, or `answer` for `fake`.
+    pub argument: OptionSpec,
+    /// Whether the first argument must stand.
+    pub argument_required: bool,
+    /// Its options, the shared ones among them.
+    pub options: &'static [&'static [OptionSpec]],
+    /// Spellings from elsewhere that are refused with a word on what to do instead.
+    pub explained: &'static [(&'static str, &'static str)],
+    /// Makes the provider. Options are checked against this description before.
+    pub build: fn(&ModelConfig, &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError>,
+}
+
+impl Spec {
+    /// All options.
+    pub fn all_options(&self) -> impl Iterator<Item = &'static OptionSpec> {
+        self.options.iter().flat_map(|group| group.iter())
+    }
+
+    /// The option called `name`, by its own name or another accepted spelling.
+    pub fn option(&self, name: &str) -> Option<&'static OptionSpec> {
+        self.all_options().find(|o| o.name == name || o.aliases.contains(&name))
+    }
+}
+
+const fn option(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionSpec {
+    OptionSpec { name, kind, default: "", doc, aliases: &[], wire: "", effect: Effect::Model }
+}
+
+const fn call(name: &'static str, kind: OptionKind, default: &'static str, doc: &'static str) -> OptionSpec {
+    OptionSpec { name, kind, default, doc, aliases: &[], wire: "", effect: Effect::Call }
+}
+
+impl OptionSpec {
+    /// A description of an option that belongs to the model.
+    pub const fn new(name: &'static str, kind: OptionKind, doc: &'static str) -> Self {
+        option(name, kind, doc)
+    }
+
+    /// The same under other spellings too.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// The same with a default.
+    #[must_use]
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = default;
+        self
+    }
+
+    /// The same with its name on the wire.
+    #[must_use]
+    pub const fn wire(mut self, wire: &'static str) -> Self {
+        self.wire = wire;
+        self
+    }
+}
+
+/// Options of every provider: how a call is made.
+pub static CALL_OPTIONS: &[OptionSpec] = &[
+    call("retry", OptionKind::Int(0, 100), "0", "tries after the first, for failures that another try may mend"),
+    call("timeout", OptionKind::Duration, "off", "the longest time for one try, its stream included"),
+    call("idle_timeout", OptionKind::Duration, "5m", "the longest time without a byte from the server"),
+    call("max_response", OptionKind::Size, "64 MiB", "the largest answer"),
+];
