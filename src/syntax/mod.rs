@@ -1,1 +1,150 @@
-//! (to come)
+//! From text to tree: a scanner, then the grammar on each declaration by itself.
+
+pub mod ast;
+mod build;
+mod explain;
+mod scanner;
+mod strings;
+
+use pest::Parser;
+use pest_derive::Parser as PestParser;
+
+use crate::diag::{Code, Diagnostic};
+use crate::source::{FileId, Span};
+use ast::{Comment, Decl, DeclKind, File, Ident};
+use build::Builder;
+pub use scanner::{KEYWORDS, MAX_DEPTH};
+
+#[derive(PestParser)]
+#[grammar = "../grammar/chain.pest"]
+struct Grammar;
+
+/// Reads a file's text. A tree always comes out; what is wrong with the text comes with it.
+pub fn parse(id: FileId, text: &str) -> (File, Vec<Diagnostic>) {
+    pest::set_error_detail(true);
+    let scan = scanner::scan(id, text);
+    let mut diagnostics = scan.diagnostics;
+    let mut decls = Vec::with_capacity(scan.chunks.len());
+    for chunk in &scan.chunks {
+        let doc = doc_above(text, &scan.comments, chunk.span.start);
+        let kind = if chunk.broken {
+            broken(text, chunk)
+        } else {
+            parse_chunk(id, text, chunk, &scan.comments, &mut diagnostics)
+        };
+        decls.push(Decl { doc, span: chunk.span, kind });
+    }
+    let doc = file_doc(text, &scan.comments, decls.first().map(|d| d.span.start));
+    (File { id, doc, decls, comments: scan.comments }, diagnostics)
+}
+
+/// Reads a pipeline from the command line: `-e` or the right side of `--model`.
+pub fn parse_pipeline(id: FileId, text: &str, span: Span) -> Result<ast::Pipeline, Vec<Diagnostic>> {
+    let scan = scanner::scan(id, &text[..span.end as usize]);
+    if !scan.diagnostics.is_empty() {
+        return Err(scan.diagnostics);
+    }
+    let chunk = scanner::Chunk { span, keyword: None, broken: false };
+    let mut diagnostics = Vec::new();
+    let kind = parse_chunk(id, text, &chunk, &[], &mut diagnostics);
+    match kind {
+        DeclKind::Bare(pipeline) if diagnostics.is_empty() => Ok(pipeline),
+        _ => Err(diagnostics),
+    }
+}
+
+fn parse_chunk(
+    id: FileId,
+    text: &str,
+    chunk: &scanner::Chunk,
+    comments: &[Comment],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> DeclKind {
+    let source = &text[chunk.span.start as usize..chunk.span.end as usize];
+    if let Some(keyword @ ("embedder" | "index" | "test")) = chunk.keyword {
+        let (name, _) = declared(text, chunk);
+        return DeclKind::Later { keyword, name };
+    }
+    let rule = if chunk.keyword.is_some() { Rule::declaration } else { Rule::bare };
+    match Grammar::parse(rule, source) {
+        Ok(mut pairs) => {
+            let mut builder = Builder { file: id, base: chunk.span.start, text, comments, diagnostics };
+            match pairs.next() {
+                Some(pair) => builder.declaration(pair),
+                None => broken(text, chunk),
+            }
+        }
+        Err(error) => {
+            diagnostics.push(explain::syntax_error(&error, id, text, chunk));
+            broken(text, chunk)
+        }
+    }
+}
+
+/// The name that a chunk declares, as far as it can be read, and where it ends.
+fn declared(text: &str, chunk: &scanner::Chunk) -> (Option<Ident>, usize) {
+    let start = chunk.span.start as usize + chunk.keyword.map_or(0, str::len);
+    let rest = &text[start..chunk.span.end as usize];
+    let begin = start + (rest.len() - rest.trim_start().len());
+    let length = text[begin..chunk.span.end as usize]
+        .char_indices()
+        .find(|(_, c)| !(unicode_ident::is_xid_continue(*c) || *c == '-'))
+        .map_or(chunk.span.end as usize - begin, |(i, _)| i);
+    if length == 0 {
+        return (None, begin);
+    }
+    let span = Span::new(chunk.span.file, begin, begin + length);
+    (Some(Ident { name: build::nfc(&text[begin..begin + length]), span }), begin + length)
+}
+
+fn broken(text: &str, chunk: &scanner::Chunk) -> DeclKind {
+    let name = if chunk.keyword.is_some() { declared(text, chunk).0 } else { None };
+    DeclKind::Broken { keyword: chunk.keyword, name }
+}
+
+/// The `##` comments on the lines right above `at`.
+fn doc_above(text: &str, comments: &[Comment], at: u32) -> Option<String> {
+    let mut end = comments.partition_point(|c| c.span.start < at);
+    let mut below = at as usize;
+    let mut lines = Vec::new();
+    while let Some(comment) = end.checked_sub(1).and_then(|i| comments.get(i)) {
+        let between = &text[comment.span.end as usize..below];
+        let line = text[..comment.span.start as usize].rfind('\n').map_or(0, |i| i + 1);
+        let alone = text[line..comment.span.start as usize].trim().is_empty();
+        if !comment.doc || !alone || between.matches('\n').count() != 1 || !between.trim().is_empty() {
+            break;
+        }
+        lines.push(doc_line(text, comment));
+        below = line;
+        // The stretch above begins after the newline of the line before.
+        below = text[..below].len();
+        end -= 1;
+        if below == 0 {
+            break;
+        }
+    }
+    lines.reverse();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn doc_line(text: &str, comment: &Comment) -> String {
+    let line = &text[comment.span.start as usize..comment.span.end as usize];
+    line.trim_start_matches('#').strip_prefix(' ').unwrap_or(line.trim_start_matches('#')).trim_end().to_owned()
+}
+
+/// The `##` block at the top of a file: it counts where a blank line follows it, or nothing.
+fn file_doc(text: &str, comments: &[Comment], first: Option<u32>) -> Option<String> {
+    let first = first.unwrap_or(text.len() as u32);
+    let mut lines = Vec::new();
+    let mut end = 0;
+    for comment in comments.iter().take_while(|c| c.doc && c.span.start < first) {
+        if !lines.is_empty() && text[end..comment.span.start as usize].matches('\n').count() > 1 {
+            break;
+        }
+        lines.push(doc_line(text, comment));
+        end = comment.span.end as usize;
+    }
+    let after = &text[end..first as usize];
+    let apart = after.split('\n').skip(1).next().is_some_and(|l| l.trim().is_empty());
+    (!lines.is_empty() && apart).then(|| lines.join("\n"))
+}
