@@ -260,25 +260,43 @@ impl Resolve for Variables<'_> {
 /// Options that do not fit, secrets that are missing, what a provider cannot be made of.
 pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) -> Result<Models, Vec<Diagnostic>> {
     let mut wrong = Vec::new();
-    let (mut configs, mut made) = (Vec::new(), Vec::new());
+    let (mut configs, mut providers) = (Vec::new(), Vec::new());
     let mut secrets: Vec<Secret> = Vec::new();
     for entry in &plan.models {
         match config(plan, entry, variables, context, &mut secrets) {
-            Ok(config) => match providers::build(&config, context) {
+            Ok(config) => match made(entry, &config, context) {
                 Ok(provider) => {
                     configs.push(config);
-                    made.push(provider);
+                    providers.push(provider);
                 }
-                Err(e) => {
-                    let span = entry.argument.as_ref().map_or(entry.span, |(_, s)| *s);
-                    let diagnostic = Diagnostic::error(Code::E209, span, e.message);
-                    wrong.push(e.help.into_iter().fold(diagnostic, Diagnostic::help));
-                }
+                Err(diagnostic) => wrong.push(*diagnostic),
             },
             Err(diagnostic) => wrong.push(*diagnostic),
         }
     }
-    if wrong.is_empty() { Ok(Models { configs, providers: made, secrets: secrets.into() }) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into() }) } else { Err(wrong) }
+}
+
+/// The provider of a model whose options need no variable; none for another.
+pub fn fixed_provider(
+    plan: &Plan,
+    entry: &ModelEntry,
+    context: &Arc<Context>,
+) -> Option<Result<Arc<dyn Provider>, Box<Diagnostic>>> {
+    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_));
+    if !entry.argument.iter().all(|(c, _)| fixed(c)) || !entry.options.values().all(|o| fixed(&o.cell)) {
+        return None;
+    }
+    let made = config(plan, entry, &[], context, &mut Vec::new()).and_then(|config| made(entry, &config, context));
+    Some(made)
+}
+
+fn made(entry: &ModelEntry, config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, Box<Diagnostic>> {
+    providers::build(config, context).map_err(|e| {
+        let span = entry.argument.as_ref().map_or(entry.span, |(_, s)| *s);
+        let diagnostic = Diagnostic::error(Code::E209, span, e.message);
+        Box::new(e.help.into_iter().fold(diagnostic, Diagnostic::help))
+    })
 }
 
 fn config(

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Given, GivenValue, Models, bind, build_models, from_text};
+pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
-pub use declarations::Declarations;
+pub use declarations::{Declarations, LATER_PROVIDERS};
 pub use lower::{Override, Settings, check, lower};
 
 use crate::event::NodeId;
