@@ -158,8 +158,8 @@ mod tests {
         let json = parser(Some(Type::List(Box::new(person()))), &[]);
         assert_eq!(show(&json, r#"[{"name": "Kim"}]"#), r#"[{"name":"Kim"}]"#);
         let error = json.parse("Here:\n[{\"name\": \"Kim\", \"age\": \"three\"}]").unwrap_err();
-        assert_eq!(error.at, Some(31));
-        assert!(error.message.contains("at [0].age: expected int, found string \"three\" (line 2, column 26"), "{}", error.message);
+        assert_eq!(error.at, Some(30));
+        assert!(error.message.contains("at [0].age: expected int, found string \"three\" (line 2, column 25"), "{}", error.message);
         assert!(show(&json, "[{\"age\": 3}]").contains("[0].name: expected string, found nothing"));
     }
 

@@ -88,16 +88,13 @@ impl Scan<'_> {
             Ok((_, end)) if !self.prose.is_empty() => self.from = end,
             Ok((value, end)) => {
                 if self.found.is_some() {
-                    let message = "the answer holds more than one JSON value; a second begins here";
-                    return self.unless_thinking(at, answer::at(self.text, at, message));
+                    let message = "the answer holds more than one JSON value; a second begins here".to_owned();
+                    return self.unless_thinking(Broken { at, message, help: None, begun: true });
                 }
                 self.found = Some((at, value));
                 self.from = end;
             }
-            Err(broken) if broken.begun => {
-                let place = broken.at;
-                return self.unless_thinking(place, error(self.text, broken));
-            }
+            Err(broken) if broken.begun => return self.unless_thinking(broken),
             Err(broken) => {
                 // Up to the place where it breaks stand brackets and spaces alone: none of them begins a value.
                 let brackets = self.text[at..broken.at].bytes().filter(|b| matches!(b, b'{' | b'['));
@@ -110,13 +107,13 @@ impl Scan<'_> {
     }
 
     /// The error, unless all up to here turns out to be reasoning, whose end lies ahead.
-    fn unless_thinking(&mut self, at: usize, error: ParseError) -> Result<(), ParseError> {
-        match self.text[at..].find(END_THINK) {
+    fn unless_thinking(&mut self, broken: Broken) -> Result<(), ParseError> {
+        match self.text[broken.at..].find(END_THINK) {
             Some(step) => {
-                self.from = at + step;
+                self.from = broken.at + step;
                 Ok(())
             }
-            None => Err(error),
+            None => Err(error(self.text, broken)),
         }
     }
 
@@ -210,12 +207,12 @@ mod tests {
 
     #[test]
     fn a_megabyte_is_read_in_linear_time() {
-        let began = Instant::now();
         for piece in ["[", "{", "`", "```\n", "<think>", "</think>", "{}", "{\"a\":", "[x", "[[x ", "\"", "[\"", "\\", "<think>[1</think>[1"] {
             let text = piece.repeat((1 << 20) / piece.len());
+            let began = Instant::now();
             let _ = find(&text);
             let _ = find(&format!("Hm: {text}"));
+            assert!(began.elapsed() < Duration::from_secs(3), "{piece}: {:?}", began.elapsed());
         }
-        assert!(began.elapsed() < Duration::from_secs(10));
     }
 }

