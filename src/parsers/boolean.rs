@@ -30,9 +30,10 @@ impl Rule for Boolean {
         let (_, body) = answer::body(text)?;
         match choose(WORDS, body) {
             Choice::One(i) => Ok(Value::Bool(i < TRUE)),
-            Choice::Several(_) => {
-                Err(ParseError::new(format!("the answer has more than one of yes, no, true and false: {}", answer::quoted(body))))
-            }
+            Choice::Several(_) => Err(ParseError::new(format!(
+                "the answer has more than one of yes, no, true and false: {}",
+                answer::quoted(body)
+            ))),
             Choice::None => {
                 Err(ParseError::new(format!("the answer is none of yes, no, true and false: {}", answer::quoted(body))))
             }

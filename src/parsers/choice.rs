@@ -15,7 +15,8 @@ pub(super) enum Choice {
 
 /// A word or an answer without case and without the spaces, quotes and full stops around it.
 pub(super) fn folded(text: &str) -> String {
-    let edge = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '.' | '“' | '”' | '‘' | '’' | '«' | '»' | '。');
+    let edge =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '.' | '“' | '”' | '‘' | '’' | '«' | '»' | '。');
     text.nfc().collect::<String>().trim_matches(edge).to_lowercase()
 }
 

@@ -58,7 +58,10 @@ impl Rule for Enum {
             Choice::One(i) => Ok(words.get(i).map_or(Value::Null, |w| Value::from(*w))),
             Choice::Several(found) => {
                 let found = self.list(found.into_iter());
-                Err(ParseError::new(format!("the answer names more than one word of the enum, {found}: {}", answer::quoted(body))))
+                Err(ParseError::new(format!(
+                    "the answer names more than one word of the enum, {found}: {}",
+                    answer::quoted(body)
+                )))
             }
             Choice::None => {
                 let error = ParseError::new(format!("the answer is no word of the enum: {}", answer::quoted(body)));

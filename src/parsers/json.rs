@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use super::answer;
 use super::json_scan::find;
 use super::json_text::locate;
-use super::spec::{Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule};
+use super::spec::{
+    Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
+};
 use crate::value::{Constraint, Type, TypeError, Value};
 
 /// The description of `json`.
@@ -44,9 +46,11 @@ struct Json {
 fn build(arguments: &Arguments<'_>) -> Result<Arc<dyn Rule>, BuildError> {
     let drop_extra = arguments.text("extra") == Some("drop");
     if drop_extra && arguments.ty.is_none() {
-        return Err(BuildError::new("`extra` says what to do with keys that the type lacks, but `json` has no type here")
-            .option("extra")
-            .help("give it one, as json(Meaning, extra: \"drop\")"));
+        return Err(BuildError::new(
+            "`extra` says what to do with keys that the type lacks, but `json` has no type here",
+        )
+        .option("extra")
+        .help("give it one, as json(Meaning, extra: \"drop\")"));
     }
     Ok(Arc::new(Json {
         ty: arguments.ty.clone().unwrap_or(Type::Any),
@@ -123,7 +127,11 @@ fn dropped(ty: &Type, value: &Value) -> Value {
             if ty.accept(value).is_ok() {
                 return value.clone();
             }
-            types.iter().map(|t| (t, dropped(t, value))).find(|(t, v)| t.accept(v).is_ok()).map_or(value.clone(), |(_, v)| v)
+            types
+                .iter()
+                .map(|t| (t, dropped(t, value)))
+                .find(|(t, v)| t.accept(v).is_ok())
+                .map_or(value.clone(), |(_, v)| v)
         }
         _ => value.clone(),
     }
@@ -159,7 +167,11 @@ mod tests {
         assert_eq!(show(&json, r#"[{"name": "Kim"}]"#), r#"[{"name":"Kim"}]"#);
         let error = json.parse("Here:\n[{\"name\": \"Kim\", \"age\": \"three\"}]").unwrap_err();
         assert_eq!(error.at, Some(30));
-        assert!(error.message.contains("at [0].age: expected int, found string \"three\" (line 2, column 25"), "{}", error.message);
+        assert!(
+            error.message.contains("at [0].age: expected int, found string \"three\" (line 2, column 25"),
+            "{}",
+            error.message
+        );
         assert!(show(&json, "[{\"age\": 3}]").contains("[0].name: expected string, found nothing"));
     }
 
@@ -170,7 +182,9 @@ mod tests {
         assert_eq!(error.help, ["did you mean `age`?"]);
         let drop = parser(Some(person()), &[("extra", "drop".into())]);
         assert_eq!(show(&drop, r#"{"name": "Kim", "note": "x"}"#), r#"{"name":"Kim"}"#);
-        assert!(make(named("json").unwrap(), None, None, &IndexMap::from([("extra".to_owned(), "drop".into())])).is_err());
+        assert!(
+            make(named("json").unwrap(), None, None, &IndexMap::from([("extra".to_owned(), "drop".into())])).is_err()
+        );
     }
 
     #[test]

@@ -207,7 +207,22 @@ mod tests {
 
     #[test]
     fn a_megabyte_is_read_in_linear_time() {
-        for piece in ["[", "{", "`", "```\n", "<think>", "</think>", "{}", "{\"a\":", "[x", "[[x ", "\"", "[\"", "\\", "<think>[1</think>[1"] {
+        for piece in [
+            "[",
+            "{",
+            "`",
+            "```\n",
+            "<think>",
+            "</think>",
+            "{}",
+            "{\"a\":",
+            "[x",
+            "[[x ",
+            "\"",
+            "[\"",
+            "\\",
+            "<think>[1</think>[1",
+        ] {
             let text = piece.repeat((1 << 20) / piece.len());
             let began = Instant::now();
             let _ = find(&text);

@@ -12,7 +12,9 @@
 use std::sync::Arc;
 
 use super::answer;
-use super::spec::{Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule};
+use super::spec::{
+    Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
+};
 use crate::value::{Type, Value};
 
 /// The description of `list`.
@@ -232,7 +234,10 @@ mod tests {
 
     #[test]
     fn by_numbers_and_bullets() {
-        assert_eq!(read(Style::Numbered, "Here:\n1. a\n2) b\n   and more\n\n10. c\n\nBye!").unwrap(), ["a", "b and more", "c"]);
+        assert_eq!(
+            read(Style::Numbered, "Here:\n1. a\n2) b\n   and more\n\n10. c\n\nBye!").unwrap(),
+            ["a", "b and more", "c"]
+        );
         assert_eq!(read(Style::Bullets, "- a\n  * b\n• c\n+ d").unwrap(), ["a", "b", "c", "d"]);
         assert!(read(Style::Numbered, "").unwrap().is_empty());
         for text in ["1. a\nb\n2. c", "1. a\n\nand\n\n2. c", "1. a\nBye", "1.5 litres", "a, b", "1."] {

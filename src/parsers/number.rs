@@ -30,7 +30,11 @@ impl Rule for Number {
             return Err(ParseError::new(format!("the answer holds no number: {}", answer::quoted(body))));
         };
         if let Some((second, _)) = found.next() {
-            return Err(answer::at(text, offset + second, "the answer holds more than one number; a second begins here"));
+            return Err(answer::at(
+                text,
+                offset + second,
+                "the answer holds more than one number; a second begins here",
+            ));
         }
         read(&body[from..to]).map_err(|why| answer::at(text, offset + from, why))
     }
@@ -173,8 +177,25 @@ mod tests {
     #[test]
     fn nothing_is_guessed() {
         for text in [
-            "", "none", "five", "2 of 3", "1 - 2", "1-2", "2024-05-06", "1/2", "1,23", "0,123", "1,2,3", "12,34,567",
-            "1.2.3", "3rd", "5km", "gpt-4", "9223372036854775808", "1e999", "42. Yes, 42.",
+            "",
+            "none",
+            "five",
+            "2 of 3",
+            "1 - 2",
+            "1-2",
+            "2024-05-06",
+            "1/2",
+            "1,23",
+            "0,123",
+            "1,2,3",
+            "12,34,567",
+            "1.2.3",
+            "3rd",
+            "5km",
+            "gpt-4",
+            "9223372036854775808",
+            "1e999",
+            "42. Yes, 42.",
         ] {
             assert!(Number.parse(text).is_err(), "{text}");
         }

@@ -9,7 +9,9 @@ use indexmap::IndexMap;
 use regex::Regex;
 
 use super::answer;
-use super::spec::{Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule};
+use super::spec::{
+    Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
+};
 use crate::value::{Constraint, Field, Record, Type, Value};
 
 /// The description of `regex`.
@@ -97,7 +99,10 @@ impl Rule for Pattern {
 
     fn format_instructions(&self) -> String {
         if self.full {
-            format!("Answer with text that matches this regular expression from its first to its last character: {}", self.written)
+            format!(
+                "Answer with text that matches this regular expression from its first to its last character: {}",
+                self.written
+            )
         } else {
             format!("Somewhere in the answer, write text that matches this regular expression: {}", self.written)
         }

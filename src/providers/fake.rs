@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{
-    BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec,
-};
+use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
 use crate::config::Context;
 use crate::event::Sink;
 use crate::value::{Answer, Finish, Request, RequestInput, Role, Usage, Value};
@@ -91,7 +89,9 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
 fn script(config: &ModelConfig, fails: bool) -> Result<Script, ProviderError> {
     let refused = |message: &str, help: &str| Err(ProviderError::new(ErrorKind::Refused, message).help(help));
     match (&config.argument, config.bool("echo").unwrap_or(false)) {
-        (Some(_), true) => refused("`fake` cannot both echo and give an answer", "leave out the answer or `echo: true`"),
+        (Some(_), true) => {
+            refused("`fake` cannot both echo and give an answer", "leave out the answer or `echo: true`")
+        }
         (None, true) => Ok(Script::Echo),
         (None, false) if fails => Ok(Script::Nothing),
         (None, false) => refused("`fake` has no answer", "write fake(\"the answer\") or fake(echo: true)"),

@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn unions_gather_literals_and_flatten() {
         let ty = Type::Union(vec![word("a"), Type::Int, word("b"), Type::Optional(Box::new(word("a")))]);
-        let wanted = json!({ "anyOf": [{ "type": "string", "enum": ["a", "b"] }, { "type": "integer" }, { "type": "null" }] });
+        let wanted =
+            json!({ "anyOf": [{ "type": "string", "enum": ["a", "b"] }, { "type": "integer" }, { "type": "null" }] });
         assert_eq!(ty.json_schema(), wanted);
         let mixed = Type::Union(vec![word("a"), Type::Literal(Literal::Int(1))]);
         assert_eq!(mixed.json_schema(), json!({ "enum": ["a", 1] }));
