@@ -77,17 +77,18 @@ impl Proxies {
 
     fn apply(&self, mut builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, String> {
         let none = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{}", self.none));
-        let kinds: [(_, fn(&str) -> reqwest::Result<Proxy>); 3] = [
-            (&self.http, |url| Proxy::http(url)),
-            (&self.https, |url| Proxy::https(url)),
-            (&self.all, |url| Proxy::all(url)),
-        ];
-        for (setting, make) in kinds {
+        // The first that fits is taken, so the one for every scheme comes last.
+        for (setting, scheme) in [(&self.http, "http"), (&self.https, "https"), (&self.all, "")] {
             let Some((name, url)) = setting else { continue };
             if url.starts_with("socks") {
                 return Err(format!("{name} names a SOCKS proxy, which chainrun cannot use: an http:// one it can"));
             }
-            let proxy = make(url).map_err(|e| format!("{name} names no proxy: {}", cause(&e)))?;
+            let made = match scheme {
+                "http" => Proxy::http(url),
+                "https" => Proxy::https(url),
+                _ => Proxy::all(url),
+            };
+            let proxy = made.map_err(|e| format!("{name} names no proxy: {}", cause(&e)))?;
             builder = builder.proxy(proxy.no_proxy(none.clone()));
         }
         Ok(builder)
@@ -321,6 +322,11 @@ fn unsent(error: &reqwest::Error, place: &str, proxy: Option<&str>) -> Failure {
     };
     let message = match kind {
         FailureKind::Broken => format!("what answers at {place} does not speak HTTP: {why}{through}"),
+        FailureKind::Request if is_tls(error) => {
+            format!(
+                "no secure connection to {place}: {why}{through}; is it an http:// address, or its certificate bad?"
+            )
+        }
         _ if error.is_connect() => format!("cannot connect to {place}: {why}{through}"),
         _ => format!("{place} gave no answer: {why}{through}"),
     };
@@ -342,11 +348,14 @@ fn cause(error: &reqwest::Error) -> String {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|e| e.is::<rustls::Error>()) {
+        if error.is::<rustls::Error>() {
             return true;
         }
-        next = error.source();
+        // The source of an I/O error is its content's source: the content itself is asked for by another name.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(content) => Some(content),
+            None => error.source(),
+        };
     }
     false
 }

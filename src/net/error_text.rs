@@ -33,10 +33,8 @@ impl ErrorText {
 
     fn inner(json: &Json, depth: usize) -> Self {
         let here = |text: &str| Self { message: shorten(text), details: Some(json.clone()) };
-        if let Some(error @ Json::Object(_)) = json.get("error") {
-            if depth > 0 {
-                return Self::inner(error, depth - 1);
-            }
+        if let (Some(error @ Json::Object(_)), true) = (json.get("error"), depth > 0) {
+            return Self::inner(error, depth - 1);
         }
         for key in ["error", "message", "detail"] {
             match json.get(key) {
