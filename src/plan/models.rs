@@ -297,7 +297,8 @@ impl Lowerer<'_> {
         let scope = Scope::default();
         let place = Place::new(&scope);
         match (&operand.kind, spec.kind) {
-            (OperandKind::Number(number), OptionKind::Duration) => match duration(number) {
+            (OperandKind::Number(number), kind)
+                if kind == OptionKind::Duration || (kind == OptionKind::Any && !number.unit.is_empty()) => match duration(number) {
                 Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
                 Err(diagnostic) => {
                     self.error(diagnostic);

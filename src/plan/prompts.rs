@@ -245,7 +245,7 @@ impl Lowerer<'_> {
                 (Type::List(of), PathPart::Index(_)) => (**of).clone(),
                 (Type::Prompt, PathPart::Index(_)) => Type::Message,
                 (_, PathPart::Index(_)) => Type::Any,
-                (_, PathPart::Name(field) | PathPart::Field(field)) => match field_type(&ty, field) {
+                (_, PathPart::Name(field) | PathPart::Field(field) | PathPart::Key(field)) => match field_type(&ty, field) {
                     Some(ty) => ty,
                     None => {
                         let range = if i == last { &name_use.last_range } else { &name_use.range };

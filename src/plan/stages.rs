@@ -433,6 +433,7 @@ impl Lowerer<'_> {
 
     fn unknown_stage(&self, path: &Path, name: &str, called: bool) -> Diagnostic {
         let declarations = self.declarations;
+
         if let Some((param, _)) = declarations.variables.get(name) {
             let message = format!("`{name}` is a variable, and a bare name is always a stage");
             return Diagnostic::error(Code::E203, path.span, message)
@@ -451,11 +452,12 @@ impl Lowerer<'_> {
         }
         let code = if called { Code::E206 } else { Code::E203 };
         let what = if called { "provider, parser, prompt or chain" } else { "prompt, model, chain or parser" };
-        let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..))).map(|(n, _)| *n);
-        let providers = crate::providers::PROVIDERS.iter().map(|s| s.name);
-        let names = declared.chain(parsers::names()).chain(providers).chain(["fill", "llm"]);
+        let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..)));
+        let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
+        let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
+        names.extend(built_in.chain(["fill", "llm"]).map(str::to_owned));
         let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
-        let near = crate::value::nearest(name, names);
+        let near = crate::value::nearest(name, names.iter().map(String::as_str));
         match near {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("declare it, or write the text in quotes: `\"{name}\"`")),
