@@ -199,7 +199,12 @@ fn as_printed(state: &State<'_, '_>, value: Inner) -> Result<Inner, Error> {
 }
 
 /// `tojson`, without the escapes that HTML wants.
-fn to_json(state: &State<'_, '_>, value: Inner, indent: Option<Inner>, more: minijinja::value::Kwargs) -> Result<Inner, Error> {
+fn to_json(
+    state: &State<'_, '_>,
+    value: Inner,
+    indent: Option<Inner>,
+    more: minijinja::value::Kwargs,
+) -> Result<Inner, Error> {
     let indent = match indent {
         Some(given) => Some(given),
         None => more.get::<Option<Inner>>("indent")?,
