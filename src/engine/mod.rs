@@ -10,6 +10,7 @@ mod gguf;
 mod kernels;
 mod model;
 mod sampler;
+mod service;
 mod template;
 mod tokenizer;
 mod weights;
@@ -20,6 +21,7 @@ pub use gguf::{Gguf, Meta, TensorInfo, TensorKind};
 pub use kernels::{Isa, exp};
 pub use model::{Layer, Model, Shape};
 pub use sampler::{Philox, Sampler, Sampling};
+pub use service::{Description, Job, Piece, Running, Service, Stops};
 pub use template::{ChatTemplate, Turn};
 pub use tokenizer::{Decoder, Span, Tokenizer};
 
