@@ -9,7 +9,7 @@ use super::declarations::{Named, later};
 use super::lower::{Lowerer, ambiguous};
 use super::scope::{Given, Meaning, Scope, field_names};
 use super::{Cell, Evaluation, PromptPart, Ref, Rendering};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::parsers::Parser;
 use crate::source::Span;
 use crate::syntax::ast::{ExprLit, Operand, OperandKind, Pipeline, PromptBody, PromptEntry, Str};
@@ -57,6 +57,14 @@ impl Lowerer<'_> {
             (Some(names), true) => Some(Arc::new(Rendering { template, names, text: text.clone() })),
             _ => None,
         }
+    }
+
+    /// Warns of control tokens in a text that goes through a model's own chat template: it adds them itself.
+    pub(super) fn no_control_tokens(&mut self, text: &Str) {
+        let Some((token, range)) = crate::providers::control::first_in(&text.text) else { return };
+        let message = format!("the text holds the control token `{token}`, and the model's own format adds its tokens again");
+        let diagnostic = Diagnostic::new(Severity::Warning, Code::W501, Some(text.locate(&range)), message);
+        self.error(diagnostic.help("a format written by hand goes out as it stands as `raw \"…\"`"));
     }
 
     /// Compiles an expression and resolves its names. Gives its type too: known for a path, `any` else.
@@ -350,6 +358,7 @@ impl Lowerer<'_> {
         for entry in entries {
             match entry {
                 PromptEntry::Role(role) => {
+                    self.no_control_tokens(&role.text);
                     let template = self.template(&role.text, place);
                     match (Role::from_name(&role.role.name).filter(|r| *r != Role::Tool), template) {
                         (Some(role), Some(template)) => parts.push(PromptPart::Message(role, template)),
@@ -406,6 +415,7 @@ impl Lowerer<'_> {
                 let parts = match body {
                     PromptBody::Block(entries) => self.prompt_parts(entries, place),
                     PromptBody::Text(text) => {
+                        self.no_control_tokens(text);
                         self.template(text, place).map(|t| vec![PromptPart::Message(Role::User, t)])
                     }
                     PromptBody::Raw(_) => {

@@ -132,7 +132,10 @@ impl Lowerer<'_> {
         let place = Place { scope, ahead, infer: Type::Text };
         let span = operand.span;
         let (kind, ty) = match &operand.kind {
-            OperandKind::Text(text) => (NodeKind::Text(self.template(text, &place)?), Type::Text),
+            OperandKind::Text(text) => {
+                self.no_control_tokens(text);
+                (NodeKind::Text(self.template(text, &place)?), Type::Text)
+            }
             OperandKind::Raw(text) => (NodeKind::Raw(self.template(text, &place)?), Type::Raw),
             OperandKind::Expr(expr) => {
                 let (evaluation, ty) = self.expression(expr, &place)?;

@@ -111,7 +111,10 @@ impl Lowerer<'_> {
         self.asked.push(HashSet::new());
         let place = Place { scope: &inner, ahead, infer: Type::Text };
         let lowered = match body {
-            PromptBody::Text(text) => self.template(text, &place).map(|t| (NodeKind::Text(t), Type::Text)),
+            PromptBody::Text(text) => {
+                self.no_control_tokens(text);
+                self.template(text, &place).map(|t| (NodeKind::Text(t), Type::Text))
+            }
             PromptBody::Raw(text) => self.template(text, &place).map(|t| (NodeKind::Raw(t), Type::Raw)),
             PromptBody::Block(entries) => self.prompt_parts(entries, &place).map(|parts| {
                 let parts: Vec<PromptPart> = parts;

@@ -1,5 +1,6 @@
 //! What answers: every provider of models, described by its [`Spec`] and made by its `build`.
 
+pub mod control;
 mod options;
 mod spec;
 

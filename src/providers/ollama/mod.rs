@@ -1,7 +1,6 @@
 //! Ollama, by its own API: `/api/chat` for messages, `/api/generate` for raw text. `/v1` is not used: it overrides a
 //! model's own options and loses errors in mid-stream.
 
-mod control;
 mod errors;
 mod options;
 mod stream;
@@ -114,7 +113,7 @@ impl Provider for Ollama {
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
         if !self.allow_control_tokens {
-            control::check(request)?;
+            super::control::check(request)?;
         }
         let mut body = Map::new();
         body.insert("model".to_owned(), Json::from(self.server.model.as_str()));

@@ -1,9 +1,9 @@
-//! Control tokens in values. Ollama tokenises the rendered prompt, values included, so a value that holds a model's
+//! Control tokens in values. A server such as Ollama tokenises the rendered prompt, values included, so a value that holds a model's
 //! control tokens could open a role of its own.
 
 use std::ops::Range;
 
-use super::super::{ErrorKind, ProviderError};
+use super::{ErrorKind, ProviderError};
 use crate::value::{Message, Request, RequestInput, Segment};
 
 /// Tokens that open, name or close roles in widespread chat templates. `<s>` and `</s>` are left out: they are HTML too.
@@ -64,6 +64,12 @@ const TOKENS: &[&str] = &[
     "<｜begin▁of▁sentence｜>",
     "<｜end▁of▁sentence｜>",
 ];
+
+/// The first control token that a text holds, with its place in bytes.
+pub fn first_in(text: &str) -> Option<(&'static str, Range<usize>)> {
+    let at = |token: &&'static str| text.find(token).map(|i| (*token, i..i + token.len()));
+    TOKENS.iter().filter_map(at).min_by_key(|(_, range)| range.start)
+}
 
 /// Refuses a request with a control token in it that a value brought, wholly or in part.
 ///
