@@ -83,3 +83,12 @@ fn data_dir(env: &BTreeMap<String, String>) -> PathBuf {
         None => Path::new(".chainrun").to_path_buf(),
     }
 }
+
+/// YAML text as JSON; `yes` and `no` stay text.
+///
+/// # Errors
+/// What is wrong with the text, with its line.
+pub fn yaml(text: &str) -> Result<serde_json::Value, String> {
+    let options = serde_yaml::options! { strict_booleans: true };
+    serde_yaml::from_str_with_options(text, options).map_err(|e| e.to_string())
+}

@@ -128,6 +128,9 @@ pub enum EventKind {
         /// Why not.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
+        /// The result.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<serde_json::Value>,
         /// Wall time in seconds.
         seconds: f64,
     },

@@ -75,6 +75,8 @@ codes! {
     E216;
     /// The brackets of a `??` probably do not group what was meant.
     E217;
+    /// Chains that use chains expand to too many stages or nest too deep.
+    E218;
     /// No chain to run, or several and none chosen.
     E220;
     /// A `--var` or a key of `--vars` that the chain does not have.

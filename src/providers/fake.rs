@@ -1,17 +1,410 @@
-//! stub
-use super::{ErrorKind, ModelConfig, OptionKind, OptionSpec, Provider, ProviderError, Spec};
-use crate::config::Context;
+//! `fake`: a model whose answers are written in the file, for users' tests. It stands in for any model, so it takes the
+//! options that all models share.
+
 use std::sync::Arc;
-/// x
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use crate::config::Context;
+use crate::event::Sink;
+use crate::value::{Answer, Finish, Request, RequestInput, Role, Usage, Value};
+
+/// The description of `fake`.
 pub static SPEC: Spec = Spec {
-    name: "x",
-    doc: "",
-    argument: OptionSpec::new("model", OptionKind::Text, ""),
-    argument_required: true,
-    options: &[],
+    name: "fake",
+    doc: "a model whose answers are written in the file, for tests",
+    argument: OptionSpec::new(
+        "answer",
+        OptionKind::Texts,
+        "what it answers, always; of a list, one after the other, and it fails when they run out",
+    ),
+    argument_required: false,
+    options: &[OPTIONS, super::spec::CALL_OPTIONS],
     explained: &[],
     build,
 };
-fn build(_: &ModelConfig, _: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
-    Err(ProviderError::new(ErrorKind::Weights, ""))
+
+const NO_EFFECT: &str = "no effect here: the answer is written; taken so that `fake` can stand in for any model";
+
+static OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("echo", OptionKind::Bool, "answer the last user message, or the raw text").default("false"),
+    OptionSpec::new("delay", OptionKind::Duration, "the wait before the first piece of the answer"),
+    OptionSpec::new("chunks", OptionKind::Int(1, 100_000), "pieces that the answer comes in").default("one a word"),
+    OptionSpec::new("fail", OptionKind::Text, "fail with this reason instead of answering"),
+    OptionSpec::new("finish", OptionKind::Choice(&["stop", "length"]), "why it says it stopped").default("\"stop\""),
+    OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "cut the answer after so many words"),
+    OptionSpec::new("stop", OptionKind::Texts, "cut the answer before the first of these"),
+    OptionSpec::new("temperature", OptionKind::Float(0.0, f64::MAX), NO_EFFECT),
+    OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), NO_EFFECT),
+    OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), NO_EFFECT),
+    OptionSpec::new("min_p", OptionKind::Float(0.0, 1.0), NO_EFFECT),
+    OptionSpec::new("seed", OptionKind::Int(i64::MIN, i64::MAX), NO_EFFECT),
+];
+
+/// Calls that `fake` answers at a time: enough for tests of concurrency, few enough to be a bound.
+const CONCURRENCY: usize = 64;
+
+/// Where the answer comes from.
+enum Script {
+    /// The prompt.
+    Echo,
+    /// The same text for every call.
+    Always(Arc<str>),
+    /// One text for each call.
+    Each(Vec<Arc<str>>),
+    /// Nothing: every call fails.
+    Nothing,
+}
+
+struct Fake {
+    script: Script,
+    /// Calls begun so far; all users of the model share it.
+    calls: AtomicUsize,
+    delay: Duration,
+    chunks: Option<usize>,
+    fail: Option<String>,
+    finish: Finish,
+    max_tokens: Option<usize>,
+    stop: Vec<String>,
+    context: Arc<Context>,
+}
+
+fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
+    let fail = config.text("fail");
+    let script = script(config, fail.is_some())?;
+    Ok(Arc::new(Fake {
+        script,
+        calls: AtomicUsize::new(0),
+        delay: config.duration("delay").unwrap_or_default(),
+        chunks: config.int("chunks").and_then(|n| usize::try_from(n).ok()),
+        fail,
+        finish: if config.text("finish").as_deref() == Some("length") { Finish::Length } else { Finish::Stop },
+        max_tokens: config.int("max_tokens").and_then(|n| usize::try_from(n).ok()),
+        stop: config.texts("stop").unwrap_or_default().into_iter().filter(|s| !s.is_empty()).collect(),
+        context: context.clone(),
+    }))
+}
+
+fn script(config: &ModelConfig, fails: bool) -> Result<Script, ProviderError> {
+    let refused = |message: &str, help: &str| Err(ProviderError::new(ErrorKind::Refused, message).help(help));
+    match (&config.argument, config.bool("echo").unwrap_or(false)) {
+        (Some(_), true) => {
+            refused("`fake` cannot both echo and give an answer", "leave out the answer or `echo: true`")
+        }
+        (None, true) => Ok(Script::Echo),
+        (None, false) if fails => Ok(Script::Nothing),
+        (None, false) => refused("`fake` has no answer", "write fake(\"the answer\") or fake(echo: true)"),
+        (Some(Value::List(items)), false) => {
+            let texts: Option<Vec<Arc<str>>> = items.iter().map(|v| v.as_text().map(|t| t.as_ref().into())).collect();
+            match texts {
+                Some(texts) => Ok(Script::Each(texts)),
+                None => refused("an answer of `fake` is not text", "write fake([\"one\", \"two\"])"),
+            }
+        }
+        (Some(value), false) => match value.as_text() {
+            Some(text) => Ok(Script::Always(text.as_ref().into())),
+            None => refused("the answer of `fake` is not text", "write fake(\"the answer\")"),
+        },
+    }
+}
+
+impl Fake {
+    /// The answer to call number `call`, from 0, before it is cut.
+    fn answer(&self, call: usize, prompt: &str) -> Result<Arc<str>, ProviderError> {
+        match &self.script {
+            Script::Echo => Ok(prompt.into()),
+            Script::Always(text) => Ok(text.clone()),
+            Script::Each(texts) => texts.get(call).cloned().ok_or_else(|| {
+                let message = match texts.len() {
+                    1 => format!("the fake model has 1 answer, and this is call {}", call + 1),
+                    n => format!("the fake model has {n} answers, and this is call {}", call + 1),
+                };
+                ProviderError::new(ErrorKind::Scripted, message)
+                    .help("give it an answer for each call, or one text, which answers every call")
+            }),
+            Script::Nothing => Err(ProviderError::new(ErrorKind::Scripted, "the fake model has no answer")),
+        }
+    }
+
+    /// What `stop` and `max_tokens` leave of an answer, and why it ends there.
+    fn cut<'t>(&self, text: &'t str) -> (&'t str, Finish) {
+        let end = self.stop.iter().filter_map(|s| text.find(s.as_str())).min();
+        let (text, mut finish) = match end {
+            // A stop string that is met is why the model stopped, whatever `finish` says of whole answers.
+            Some(end) => (&text[..end], Finish::Stop),
+            None => (text, self.finish),
+        };
+        let Some(end) = self.max_tokens.and_then(|most| words(text).nth(most)).map(|word| word.0) else {
+            return (text, finish);
+        };
+        finish = Finish::Length;
+        (text[..end].trim_end(), finish)
+    }
+
+    async fn speak(&self, request: &Request, prompt: &str, sink: &mut Sink) -> Result<Answer, ProviderError> {
+        let began = self.context.started.elapsed();
+        // Counted before the wait, so that answers go out in the order in which calls begin.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if let Some(reason) = &self.fail {
+            return Err(ProviderError::new(ErrorKind::Scripted, reason.clone()));
+        }
+        let whole = self.answer(call, prompt)?;
+        let (text, finish) = self.cut(&whole);
+        match self.chunks {
+            Some(n) => {
+                for piece in pieces(text, n) {
+                    sink.text(piece).await?;
+                }
+            }
+            None => {
+                for piece in by_word(text) {
+                    sink.text(piece).await?;
+                }
+            }
+        }
+        let usage = Usage { input: Some(prompt_words(request)), output: Some(count(text)) };
+        let seconds = (self.context.started.elapsed() - began).as_secs_f64();
+        Ok(Answer { text: text.to_owned(), reasoning: None, model: SPEC.name.to_owned(), finish, usage, seconds })
+    }
+}
+
+impl Provider for Fake {
+    fn caps(&self) -> Caps {
+        // It enforces no schema, but says it could: a file under test is checked as it would be for the real model.
+        Caps { concurrency: CONCURRENCY, context: None, json_schema: true }
+    }
+
+    fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
+        let prompt = match &request.input {
+            RequestInput::Messages(messages) => {
+                messages.iter().rfind(|m| m.role == Role::User).map(|m| m.text.clone()).unwrap_or_default()
+            }
+            RequestInput::Raw(segments) => segments.iter().map(|s| s.text.as_str()).collect(),
+        };
+        Ok(Prepared::Script { prompt })
+    }
+
+    fn generate<'a>(
+        &'a self,
+        request: &'a Request,
+        prepared: &'a Prepared,
+        sink: &'a mut Sink,
+    ) -> BoxFuture<'a, Result<Answer, ProviderError>> {
+        Box::pin(async move {
+            match prepared {
+                Prepared::Script { prompt } => self.speak(request, prompt, sink).await,
+                _ => Err(ProviderError::new(ErrorKind::Broken, "the call was prepared for another provider")),
+            }
+        })
+    }
+}
+
+/// Whitespace-separated words with the byte offsets where they begin.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    // Each word is a slice of `text`, so the distance of their beginnings is its offset.
+    text.split_whitespace().map(move |word| (word.as_ptr() as usize - text.as_ptr() as usize, word))
+}
+
+fn count(text: &str) -> u64 {
+    text.split_whitespace().count() as u64
+}
+
+fn prompt_words(request: &Request) -> u64 {
+    match &request.input {
+        RequestInput::Messages(messages) => messages.iter().map(|m| count(&m.text)).sum(),
+        // A word may run over the border of two segments.
+        RequestInput::Raw(segments) => count(&segments.iter().map(|s| s.text.as_str()).collect::<String>()),
+    }
+}
+
+/// `text` in one piece a word, each with the space before it; space at the end goes with the last.
+fn by_word(text: &str) -> impl Iterator<Item = &str> {
+    let ends = words(text).map(|(at, word)| at + word.len());
+    let mut ends = ends.peekable();
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let end = match (ends.next(), ends.peek()) {
+            (Some(end), Some(_)) => end,
+            _ => text.len(),
+        };
+        let piece = &text[from..end];
+        from = end;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// `text` in `n` pieces of nearly equal length, cut between characters; fewer where it has fewer characters.
+fn pieces(text: &str, n: usize) -> impl Iterator<Item = &str> {
+    let chars = text.chars().count();
+    let n = n.min(chars).max(1);
+    let mut rest = text;
+    (0..n).map(move |i| {
+        let length = chars * (i + 1) / n - chars * i / n;
+        let end = rest.char_indices().nth(length).map_or(rest.len(), |(at, _)| at);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        piece
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    use indexmap::IndexMap;
+
+    use super::*;
+    use crate::config::{Origin, Setting};
+    use crate::event::{EventKind, FrameId, NodeId};
+    use crate::providers::OptionValue;
+    use crate::value::{Message, Segment};
+
+    fn config(argument: Option<Value>, options: &[(&'static str, OptionValue)]) -> ModelConfig {
+        let options = options.iter().map(|(k, v)| (*k, Setting { value: v.clone(), origin: Origin::Default }));
+        ModelConfig {
+            spec: &SPEC,
+            name: "m".to_owned(),
+            argument,
+            options: options.collect::<IndexMap<_, _>>(),
+            base: std::path::PathBuf::new(),
+        }
+    }
+
+    fn fake(argument: Option<Value>, options: &[(&'static str, OptionValue)]) -> Arc<dyn Provider> {
+        try_fake(argument, options).ok().unwrap()
+    }
+
+    fn try_fake(
+        argument: Option<Value>,
+        options: &[(&'static str, OptionValue)],
+    ) -> Result<Arc<dyn Provider>, ProviderError> {
+        let context = Context::new(BTreeMap::new(), std::path::PathBuf::new(), true, Instant::now());
+        crate::providers::build(&config(argument, options), &Arc::new(context))
+    }
+
+    fn value(v: impl Into<Value>) -> OptionValue {
+        OptionValue::Value(v.into())
+    }
+
+    fn int(n: i64) -> OptionValue {
+        OptionValue::Value(Value::Int(n))
+    }
+
+    fn asking(text: &str) -> Request {
+        let messages = vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, text)];
+        Request { input: RequestInput::Messages(messages), constraint: None }
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    async fn ask(provider: &dyn Provider, request: &Request) -> (Result<Answer, ProviderError>, Vec<String>) {
+        let (events, mut reader) = crate::event::channel();
+        let mut sink = Sink::new(events, FrameId(0), NodeId(0), Arc::new([]), 1 << 20);
+        let prepared = provider.prepare(request).unwrap();
+        let answer = provider.generate(request, &prepared, &mut sink).await;
+        drop(sink);
+        let mut pieces = Vec::new();
+        while let Some(event) = reader.recv().await {
+            if let EventKind::Token { text } = event.kind {
+                pieces.push(text);
+            }
+        }
+        (answer, pieces)
+    }
+
+    #[test]
+    fn answers_word_by_word_and_counts_words() {
+        let (answer, pieces) = run(ask(&*fake(Some("a  tuber \n".into()), &[]), &asking("What is it?")));
+        let answer = answer.unwrap();
+        assert_eq!((answer.text.as_str(), answer.finish), ("a  tuber \n", Finish::Stop));
+        assert_eq!(pieces, ["a", "  tuber \n"]);
+        assert_eq!(answer.usage, Usage { input: Some(5), output: Some(2) });
+        assert_eq!(answer.model, "fake");
+    }
+
+    #[test]
+    fn a_list_runs_out() {
+        let provider = fake(Some(Value::list(vec!["one".into(), "two".into()])), &[]);
+        run(async {
+            for wanted in ["one", "two"] {
+                assert_eq!(ask(&*provider, &asking("q")).await.0.unwrap().text, wanted);
+            }
+            let error = ask(&*provider, &asking("q")).await.0.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Scripted);
+            assert_eq!(error.message, "the fake model has 2 answers, and this is call 3");
+        });
+    }
+
+    #[test]
+    fn echoes_the_last_user_message_or_raw_text() {
+        let provider = fake(None, &[("echo", OptionValue::Value(Value::Bool(true)))]);
+        let raw = |text: &str, from_value| Segment { text: text.to_owned(), from_value };
+        let raw = RequestInput::Raw(vec![raw("[INST]", false), raw("hi", true)]);
+        run(async {
+            assert_eq!(ask(&*provider, &asking("hello there")).await.0.unwrap().text, "hello there");
+            let request = Request { input: raw, constraint: None };
+            assert_eq!(ask(&*provider, &request).await.0.unwrap().text, "[INST]hi");
+        });
+    }
+
+    #[test]
+    fn fails_on_demand() {
+        let (answer, pieces) = run(ask(&*fake(None, &[("fail", value("out of paper"))]), &asking("q")));
+        assert_eq!(answer.unwrap_err().message, "out of paper");
+        assert!(pieces.is_empty());
+    }
+
+    #[test]
+    fn cuts_at_max_tokens_and_stop() {
+        let text = || Some(Value::from("one two three END four"));
+        let (answer, _) = run(ask(&*fake(text(), &[("max_tokens", int(2))]), &asking("q")));
+        let answer = answer.unwrap();
+        assert_eq!((answer.text.as_str(), answer.finish, answer.usage.output), ("one two", Finish::Length, Some(2)));
+        let options = [("stop", value("END")), ("finish", value("length")), ("max_tokens", int(3))];
+        let answer = run(ask(&*fake(text(), &options), &asking("q"))).0.unwrap();
+        assert_eq!((answer.text.as_str(), answer.finish), ("one two three ", Finish::Stop));
+        let answer = run(ask(&*fake(text(), &[("finish", value("length"))]), &asking("q"))).0.unwrap();
+        assert_eq!((answer.text.as_str(), answer.finish), ("one two three END four", Finish::Length));
+    }
+
+    #[test]
+    fn streams_in_as_many_pieces_as_told() {
+        let text = "감자는 땅속줄기다";
+        let (answer, pieces) = run(ask(&*fake(Some(text.into()), &[("chunks", int(4))]), &asking("q")));
+        assert_eq!((answer.unwrap().text.as_str(), pieces.len(), pieces.concat().as_str()), (text, 4, text));
+        let (_, pieces) = run(ask(&*fake(Some("ab".into()), &[("chunks", int(100))]), &asking("q")));
+        assert_eq!(pieces, ["a", "b"]);
+        let (answer, pieces) = run(ask(&*fake(Some("".into()), &[("chunks", int(3))]), &asking("q")));
+        assert_eq!((answer.unwrap().text.as_str(), pieces.len()), ("", 0));
+    }
+
+    #[test]
+    fn a_delay_can_be_cancelled() {
+        let provider = fake(Some("late".into()), &[("delay", OptionValue::Duration(Duration::from_secs(3600)))]);
+        run(async {
+            let request = asking("q");
+            let call = ask(&*provider, &request);
+            assert!(tokio::time::timeout(Duration::from_millis(5), call).await.is_err());
+        });
+    }
+
+    #[test]
+    fn an_answer_too_large_is_refused() {
+        let (answer, _) = run(ask(&*fake(Some("x".repeat((1 << 20) + 1).into()), &[]), &asking("q")));
+        assert_eq!(answer.unwrap_err().kind, ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert!(try_fake(None, &[]).is_err());
+        assert!(try_fake(Some("x".into()), &[("echo", OptionValue::Value(Value::Bool(true)))]).is_err());
+        assert!(try_fake(Some(Value::Int(3)), &[]).is_err());
+    }
 }

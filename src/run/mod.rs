@@ -1,1 +1,113 @@
-//! (to come)
+//! The run: frames of blocks, stages one after the other, branches at the same time, every happening an event.
+
+mod ask;
+mod explain;
+mod frame;
+mod request;
+mod stages;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use explain::{Explained, explain};
+
+use crate::diag::Diagnostic;
+use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};
+use crate::plan::{BlockId, Models, Plan};
+use crate::value::Value;
+use frame::Frame;
+use tokio::sync::Semaphore;
+
+/// Why a run gave no value.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nobody reads the events any more, or the run was cancelled.
+    Stopped,
+    /// A stage failed.
+    Failed(Box<Diagnostic>),
+}
+
+impl From<Stopped> for Failure {
+    fn from(_: Stopped) -> Self {
+        Failure::Stopped
+    }
+}
+
+impl From<Box<Diagnostic>> for Failure {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
+        Failure::Failed(diagnostic)
+    }
+}
+
+/// A plan with everything that it needs to run.
+pub struct Run<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The values of its variables.
+    pub variables: &'a [Value],
+    /// The providers of its models.
+    pub models: &'a Models,
+    /// The text of standard input, where the plan reads it.
+    pub stdin: Option<Value>,
+    /// Where events go.
+    pub events: EventSender,
+    /// Frames opened so far.
+    frames: Cell<u32>,
+    /// One for each model: how many calls may be in flight.
+    permits: Vec<Arc<Semaphore>>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has not begun.
+    pub fn new(
+        plan: &'a Plan,
+        variables: &'a [Value],
+        models: &'a Models,
+        stdin: Option<Value>,
+        events: EventSender,
+    ) -> Self {
+        let permits =
+            models.providers.iter().map(|p| Arc::new(Semaphore::new(p.caps().concurrency.max(1)))).collect();
+        Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits }
+    }
+
+    /// Runs the plan to its value. Dropping the future stops all that is in flight.
+    ///
+    /// # Errors
+    /// A stage failed and nothing took its place, or the run was stopped.
+    pub async fn value(&self, place: impl Fn(crate::source::Span) -> String) -> Result<Value, Failure> {
+        let place: &dyn Fn(crate::source::Span) -> String = &place;
+        let started = EventKind::RunStarted {
+            file: self.plan.file.clone(),
+            chain: self.plan.chain.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        self.events.send(FrameId(0), None, started).await?;
+        let frame = self.open(None, self.plan.entry, "", None, Vec::new(), None).await?;
+        self.block(frame, place).await
+    }
+
+    /// Opens a frame: one execution of a block.
+    async fn open(
+        &self,
+        parent: Option<&Rc<Frame>>,
+        block: BlockId,
+        key: &str,
+        input: Option<Value>,
+        arguments: Vec<Value>,
+        failure: Option<String>,
+    ) -> Result<Rc<Frame>, Failure> {
+        let id = FrameId(self.frames.get());
+        self.frames.set(id.0 + 1);
+        let slots = self.plan.block(block).nodes.len();
+        let frame = Rc::new(Frame::new(id, block, slots, parent.cloned(), input, arguments, failure));
+        let kind = EventKind::FrameOpened { parent: parent.map(|p| p.id), key: key.to_owned() };
+        self.events.send(id, None, kind).await?;
+        Ok(frame)
+    }
+
+    async fn tell(&self, frame: &Frame, node: NodeId, kind: EventKind) -> Result<(), Failure> {
+        Ok(self.events.send(frame.id, Some(node), kind).await?)
+    }
+}

@@ -13,6 +13,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::source::{FileId, Span};
 use ast::{Comment, Decl, DeclKind, File, Ident};
 use build::Builder;
+pub use build::nfc;
 pub use scanner::{KEYWORDS, MAX_DEPTH};
 
 #[derive(PestParser)]

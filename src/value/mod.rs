@@ -2,6 +2,7 @@
 
 mod constraint;
 mod message;
+mod schema;
 mod secret;
 mod types;
 mod value;

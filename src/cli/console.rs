@@ -1,0 +1,80 @@
+//! Standard error: diagnostics, notices, progress. Colours and progress only on a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::Context;
+use crate::diag::{Diagnostic, Severity, render_all};
+use crate::source::Sources;
+
+/// Where messages go.
+pub struct Console {
+    color: bool,
+    terminal: bool,
+    quiet: bool,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Console {
+    /// A console on standard error.
+    pub fn new(context: &Context, quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let color = terminal && context.var("NO_COLOR").is_none() && context.var("TERM") != Some("dumb");
+        Self { color, terminal, quiet, bar: Mutex::new(None) }
+    }
+
+    /// Prints diagnostics; when quiet, errors alone. Gives whether one is an error.
+    pub fn report(&self, diagnostics: &[Diagnostic], sources: &Sources) -> bool {
+        let shown = diagnostics.iter().filter(|d| !self.quiet || d.severity == Severity::Error);
+        let text = render_all(shown, sources, self.color);
+        self.write(&text);
+        diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Says something that the person should know.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.write(&format!("note: {text}\n"));
+        }
+    }
+
+    /// Shows how far a download is.
+    pub fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        if !self.terminal || self.quiet {
+            return;
+        }
+        let Ok(mut bar) = self.bar.lock() else { return };
+        let shown = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(total.unwrap_or(0));
+            let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar.set_message(what.to_owned());
+            bar
+        });
+        shown.set_position(done);
+        if total.is_some_and(|t| done >= t) {
+            shown.finish_and_clear();
+            *bar = None;
+        }
+    }
+
+    /// Writes to standard error; a closed one is no reason to stop.
+    pub fn write(&self, text: &str) {
+        if let Ok(mut bar) = self.bar.lock()
+            && let Some(bar) = bar.take()
+        {
+            bar.finish_and_clear();
+        }
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// Prints a page to standard output; a closed one is no reason to complain.
+pub fn print_line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+}

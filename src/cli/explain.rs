@@ -1,0 +1,126 @@
+//! `chainrun explain FILE`: every effective option with where it came from, and the prompts as they would be sent.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::arguments::RunArgs;
+use super::command_line::StandardInput;
+use super::console::{Console, print_line};
+use super::run::{Ready, prepare};
+use super::{FAILED, WRONG};
+use crate::config::Context;
+use crate::providers::{ModelConfig, OptionValue, Prepared};
+use crate::run::{Explained, explain as walk};
+use crate::source::Sources;
+use crate::value::{Request, RequestInput, Value};
+
+/// Runs the command.
+pub fn explain(args: &RunArgs, context: &Arc<Context>) -> u8 {
+    let mut sources = Sources::new();
+    let console = Console::new(context, args.quiet);
+    let mut input = StandardInput::default();
+    let ready = match prepare(args, context, &mut sources, &console, &mut input) {
+        Ok(ready) => ready,
+        Err(code) => return code,
+    };
+    // A terminal is no input; the prompts that read it are shown as waiting for it.
+    let stdin = ready.plan.stdin.and_then(|_| input.text().ok()).map(Value::from);
+    let calls = match walk(&ready.plan, &ready.variables, stdin.as_ref()) {
+        Ok(calls) => calls,
+        Err(diagnostic) => {
+            console.report(&[*diagnostic], &sources);
+            return if ready.plan.asks().next().is_some() { FAILED } else { WRONG };
+        }
+    };
+    print_line(page(&ready, &calls, &sources).trim_end());
+    0
+}
+
+fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
+    let mut out = String::new();
+    let plan = &ready.plan;
+    let _ = writeln!(out, "chain {} of {} gives {}", plan.chain, plan.file, plan.result_type());
+    for (variable, value) in plan.variables.iter().zip(&ready.variables).filter(|(v, _)| v.used) {
+        let _ = writeln!(out, "  {}: {} = {}", variable.name, variable.ty, value.show(80));
+    }
+    for call in calls {
+        let _ = writeln!(out, "\ncall at {}", sources.place(call.span));
+        for (i, model) in call.ask.models.iter().enumerate() {
+            let config = &ready.models.configs[model.0 as usize];
+            if i > 0 {
+                let _ = writeln!(out, "  where that fails:");
+            }
+            options(&mut out, config);
+        }
+        if let Some(parser) = &call.ask.parser {
+            let provider = call.ask.models.first().map(|m| ready.models.providers[m.0 as usize].caps());
+            let how = match (parser.constraint(), provider) {
+                (Some(_), Some(caps)) if caps.json_schema => "asked of the server, and checked",
+                (Some(_), _) => "checked alone",
+                (None, _) => "parsed alone",
+            };
+            let _ = writeln!(out, "  answer: {} ({how})", parser.output_type());
+        }
+        match (&call.request, &call.waits) {
+            (Some(request), _) => prompt(&mut out, request, ready, call),
+            (None, Some(waits)) => {
+                let _ = writeln!(out, "  prompt: waits for {waits}");
+            }
+            (None, None) => {}
+        }
+    }
+    out
+}
+
+fn options(out: &mut String, config: &ModelConfig) {
+    let argument = config.argument.as_ref().map(|v| v.show(80)).unwrap_or_default();
+    let _ = writeln!(out, "  model {} = {}({argument})", config.name, config.spec.name);
+    for spec in config.spec.all_options() {
+        let set = config.options.get(spec.name);
+        let shown = match set.map(|s| &s.value) {
+            Some(OptionValue::Value(value)) => value.show(80),
+            Some(OptionValue::Duration(d)) => format!("{d:?}"),
+            Some(OptionValue::Size(n)) => format!("{n} bytes"),
+            Some(OptionValue::Secret(_)) => "[secret]".to_owned(),
+            None if spec.default.is_empty() => continue,
+            None => spec.default.to_owned(),
+        };
+        let _ = writeln!(out, "    {}: {shown}  ({})", spec.name, config.origin(spec.name));
+    }
+}
+
+fn prompt(out: &mut String, request: &Request, ready: &Ready, call: &Explained) {
+    match &request.input {
+        RequestInput::Messages(messages) => {
+            for message in messages {
+                let _ = writeln!(out, "  {}:", message.role.name());
+                indented(out, &message.text);
+            }
+        }
+        RequestInput::Raw(segments) => {
+            let _ = writeln!(out, "  raw:");
+            indented(out, &segments.iter().map(|s| s.text.as_str()).collect::<String>());
+        }
+    }
+    let Some(provider) = call.ask.models.first().map(|m| &ready.models.providers[m.0 as usize]) else { return };
+    match provider.prepare(request) {
+        Ok(Prepared::Http { url, body }) => {
+            let _ = writeln!(out, "  sent: POST {url}");
+            indented(out, &serde_json::to_string_pretty(&body).unwrap_or_default());
+        }
+        Ok(Prepared::Text { text, tokens }) => {
+            let _ = writeln!(out, "  rendered by the model's template ({} tokens):", tokens.len());
+            indented(out, &text);
+        }
+        Ok(Prepared::Script { .. }) => {}
+        Err(e) => {
+            let _ = writeln!(out, "  not ready: {}", e.message);
+        }
+    }
+}
+
+fn indented(out: &mut String, text: &str) {
+    for line in text.lines() {
+        let _ = writeln!(out, "    {line}");
+    }
+}

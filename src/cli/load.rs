@@ -1,0 +1,106 @@
+//! From a path or an expression to a checked tree.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Context;
+use crate::diag::{Code, Diagnostic, Severity};
+use crate::source::{FileId, Sources, Span};
+use crate::syntax::ast::File;
+use crate::value::nearest;
+
+use super::arguments::RunArgs;
+use super::command_line::{configured, overrides};
+use crate::plan::Settings;
+
+/// A file's tree, with what is wrong with its text.
+pub struct Loaded {
+    /// The file.
+    pub tree: File,
+    /// What messages call it.
+    pub name: String,
+    /// What is wrong with its text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Folder that its paths are relative to.
+    pub base: PathBuf,
+}
+
+/// Reads and parses a file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Loaded, Box<Diagnostic>> {
+    let shown = path.display().to_string();
+    let full = context.cwd.join(path);
+    let id = match sources.load(&shown, &full) {
+        Ok(id) => id,
+        Err(e) => {
+            let commands = ["check", "explain", "models", "completions", "man"];
+            let message = format!("`{shown}` cannot be read: {e}");
+            let mut diagnostic = Diagnostic::new(Severity::Error, Code::E001, None, message);
+            if let Some(near) = nearest(&shown, commands.into_iter()) {
+                diagnostic = diagnostic.help(format!("did you mean the command `{near}`?"));
+            }
+            return Err(Box::new(diagnostic));
+        }
+    };
+    let base = full.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok(parsed(id, shown, base, sources))
+}
+
+/// Parses a pipeline of the command line.
+pub fn expression(text: &str, sources: &mut Sources, context: &Context) -> Loaded {
+    let id = sources.add("-e", text);
+    parsed(id, "-e".to_owned(), context.cwd.clone(), sources)
+}
+
+fn parsed(id: FileId, name: String, base: PathBuf, sources: &Sources) -> Loaded {
+    let text = sources.get(id).text.clone();
+    let (tree, diagnostics) = crate::syntax::parse(id, &text);
+    Loaded { tree, name, diagnostics, base }
+}
+
+/// The project of a folder: the nearest one upwards with `chainrun.yaml` or `.git`, else itself.
+pub fn project(base: &Path) -> PathBuf {
+    let found = base.ancestors().find(|d| d.join("chainrun.yaml").is_file() || d.join(".git").exists());
+    found.unwrap_or(base).to_path_buf()
+}
+
+/// What lowering is told besides the file: models of the command line, the environment and the configuration.
+///
+/// # Errors
+/// A model that cannot be read, or a configuration that is not valid.
+pub fn settings(words: &[String], loaded: &Loaded, sources: &mut Sources, context: &Context) -> Result<Settings, Vec<Diagnostic>> {
+    let configured = configured(&project(&loaded.base), sources).map_err(|d| vec![*d])?;
+    let overrides = overrides(words, configured, sources, context)?;
+    Ok(Settings { overrides, base: loaded.base.clone(), cwd: context.cwd.clone() })
+}
+
+/// The chain that runs: the one asked for, else `main`, else the only one.
+///
+/// # Errors
+/// There is none, or there are several.
+pub fn chain(args: &RunArgs, names: &[&str], signatures: &str, sources: &mut Sources, place: Span) -> Result<String, Box<Diagnostic>> {
+    if let Some(wanted) = &args.chain {
+        if names.contains(&wanted.as_str()) {
+            return Ok(wanted.clone());
+        }
+        let line = sources.add("command line", format!("--chain {wanted}"));
+        let span = Span::new(line, 8, 8 + wanted.len());
+        let diagnostic = Diagnostic::error(Code::E220, span, format!("the file has no chain `{wanted}`"))
+            .did_you_mean(wanted, names.iter().copied())
+            .help(format!("its chains are:\n{signatures}"));
+        return Err(Box::new(diagnostic));
+    }
+    match names {
+        [] => Err(Box::new(
+            Diagnostic::error(Code::E216, place, "the file has nothing to run")
+                .help("write a pipeline, as `\"What is {{ word }}?\" | llm | text`, or a chain: `chain main = …`"),
+        )),
+        [only] => Ok((*only).to_owned()),
+        names if names.contains(&"main") => Ok("main".to_owned()),
+        _ => Err(Box::new(
+            Diagnostic::new(Severity::Error, Code::E220, None, "the file has several chains and none is called `main`")
+                .help(format!("name one with --chain:\n{signatures}")),
+        )),
+    }
+}

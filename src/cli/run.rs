@@ -1,0 +1,316 @@
+//! `chainrun FILE`: checks the file, builds the plan and runs it.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::arguments::RunArgs;
+use super::command_line::{StandardInput, given};
+use super::console::Console;
+use super::load::{self, Loaded};
+use super::result::{Closed, Output, text_of};
+use super::{FAILED, INTERRUPTED, WRONG};
+use crate::config::Context;
+use crate::diag::{Code, Diagnostic, Severity};
+use crate::event::{Event, EventKind, FrameId, channel};
+use crate::plan::{self, Declarations, Models, Plan};
+use crate::run::{Failure, Run};
+use crate::source::{Sources, Span};
+use crate::value::Value;
+
+/// A plan with its variables and models bound.
+pub struct Ready {
+    /// The plan.
+    pub plan: Plan,
+    /// The values of its variables.
+    pub variables: Vec<Value>,
+    /// Its models.
+    pub models: Models,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs, context: &Arc<Context>) -> u8 {
+    let mut sources = Sources::new();
+    let console = Console::new(context, args.quiet);
+    let mut input = StandardInput::default();
+    let ready = match prepare(args, context, &mut sources, &console, &mut input) {
+        Ok(ready) => ready,
+        Err(code) => return code,
+    };
+    let stdin = match standard_input(&ready.plan, &mut input) {
+        Ok(value) => value,
+        Err(diagnostic) => {
+            console.report(&[*diagnostic], &sources);
+            return WRONG;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            console.write(&format!("error: no event loop can be made: {e}\n"));
+            return FAILED;
+        }
+    };
+    let code = runtime.block_on(execute(args, context, &ready, stdin, &sources, &console));
+    // A thread that waits for a stalled reader must not keep the program.
+    runtime.shutdown_background();
+    code
+}
+
+/// Loads, checks, lowers and binds; reports what is wrong.
+pub fn prepare(
+    args: &RunArgs,
+    context: &Arc<Context>,
+    sources: &mut Sources,
+    console: &Console,
+    input: &mut StandardInput,
+) -> Result<Ready, u8> {
+    let loaded = match (&args.expression, &args.file) {
+        (Some(text), _) => load::expression(text, sources, context),
+        (None, Some(path)) => load::file(path, sources, context).map_err(|d| {
+            console.report(&[*d], sources);
+            WRONG
+        })?,
+        (None, None) => return Err(WRONG),
+    };
+    let outcome = bound(args, &loaded, context, sources, input);
+    match outcome {
+        Ok((ready, notes)) => {
+            console.report(&notes, sources);
+            Ok(ready)
+        }
+        Err(wrong) => {
+            console.report(&wrong, sources);
+            Err(WRONG)
+        }
+    }
+}
+
+fn bound(
+    args: &RunArgs,
+    loaded: &Loaded,
+    context: &Arc<Context>,
+    sources: &mut Sources,
+    input: &mut StandardInput,
+) -> Result<(Ready, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut wrong = loaded.diagnostics.clone();
+    let declarations = Declarations::collect(&loaded.tree, &mut wrong);
+    let settings = load::settings(&args.models, loaded, sources, context)?;
+    wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
+    if wrong.iter().any(|d| d.severity == Severity::Error) {
+        return Err(wrong);
+    }
+    let names = declarations.chains();
+    let signatures = super::file_help::signatures(&loaded.tree, sources);
+    let whole = Span::new(loaded.tree.id, 0, sources.get(loaded.tree.id).text.lines().next().map_or(0, str::len));
+    let chain = load::chain(args, &names, &signatures, sources, whole).map_err(|d| vec![*d])?;
+    let (plan, notes) = plan::lower(sources, &declarations, &settings, &loaded.name, &chain)?;
+    let values = given(&args.vars, &args.vars_files, sources, context, input)?;
+    let variables = plan::bind(&plan, &values)?;
+    let models = plan::build_models(&plan, &variables, context)?;
+    Ok((Ready { plan, variables, models }, notes))
+}
+
+/// Standard input as the chain's `input`, where the chain reads it.
+pub fn standard_input(plan: &Plan, input: &mut StandardInput) -> Result<Option<Value>, Box<Diagnostic>> {
+    let Some(span) = plan.stdin else { return Ok(None) };
+    match input.text() {
+        Ok(text) => Ok(Some(Value::from(text))),
+        Err(e) => Err(Box::new(Diagnostic::error(Code::E302, span, e).label("the chain reads its input here"))),
+    }
+}
+
+async fn execute(
+    args: &RunArgs,
+    context: &Arc<Context>,
+    ready: &Ready,
+    stdin: Option<Value>,
+    sources: &Sources,
+    console: &Console,
+) -> u8 {
+    let (sender, reader) = channel();
+    let events_on_stdout = args.events.as_deref().is_some_and(|p| p.as_os_str() == "-");
+    let file = match args.events.as_ref().filter(|_| !events_on_stdout) {
+        Some(path) => match std::fs::File::create(context.cwd.join(path)) {
+            Ok(file) => Some(std::io::BufWriter::new(file)),
+            Err(e) => {
+                console.write(&format!("error[E001]: `{}` cannot be written: {e}\n", path.display()));
+                return WRONG;
+            }
+        },
+        None => None,
+    };
+    let mut reading = Reading {
+        output: Output::open(),
+        console,
+        plan: &ready.plan,
+        file,
+        events_on_stdout,
+        stream: !args.no_stream && !args.json && !events_on_stdout,
+        settled: false,
+        printed: String::new(),
+    };
+    let run = Run::new(&ready.plan, &ready.variables, &ready.models, stdin, sender);
+    let running = async move {
+        let out = run.value(|span| sources.place(span)).await;
+        drop(run);
+        out
+    };
+    let outcome = tokio::select! {
+        both = async { tokio::join!(running, reading.all(reader)) } => Some(both.0),
+        () = interrupted() => None,
+    };
+    let Some(outcome) = outcome else {
+        console.write("interrupted\n");
+        reading.flush();
+        return INTERRUPTED;
+    };
+    let seconds = context.started.elapsed().as_secs_f64();
+    reading.end(outcome, args.json, seconds, sources).await
+}
+
+/// Waits for Ctrl-C or, where there are such signals, a request to terminate.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The one reader of the events: it shows text, notices and progress, and writes the trace.
+struct Reading<'a> {
+    output: Output,
+    console: &'a Console,
+    plan: &'a Plan,
+    file: Option<std::io::BufWriter<std::fs::File>>,
+    events_on_stdout: bool,
+    stream: bool,
+    /// Whether nothing can take the place of the text that streams any more.
+    settled: bool,
+    /// What standard output was given of the result.
+    printed: String,
+}
+
+impl Reading<'_> {
+    async fn all(&mut self, mut reader: mpsc::Receiver<Event>) {
+        while let Some(event) = reader.recv().await {
+            if self.one(event).await.is_err() {
+                // Nobody reads the result: dropping the reader stops the run.
+                return;
+            }
+        }
+    }
+
+    async fn one(&mut self, event: Event) -> Result<(), Closed> {
+        self.record(&event).await?;
+        match &event.kind {
+            EventKind::Settled => self.settled = true,
+            EventKind::Token { text } if self.stream && self.is_live(&event) && (self.settled || self.output.terminal) => {
+                self.output.write(text).await?;
+                self.printed.push_str(text);
+            }
+            EventKind::Discarded { error } => {
+                if !self.printed.is_empty() {
+                    self.output.write("\n").await?;
+                    self.console.note("what was printed above does not count: something else takes its place");
+                }
+                self.printed.clear();
+                self.console.note(&format!("{error}; going on with the next"));
+            }
+            EventKind::Retrying { attempt, error, wait } => {
+                self.console.note(&format!("try {attempt} failed: {error}; the next in {wait:.1} s"));
+            }
+            EventKind::Notice { text } => self.console.note(text),
+            EventKind::Progress { what, done, total } => self.console.progress(what, *done, *total),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether an event belongs to the model whose text is the result.
+    fn is_live(&self, event: &Event) -> bool {
+        let Some(node) = event.node else { return false };
+        matches!(&self.plan.node(node).kind, plan::NodeKind::Ask(ask) if ask.live)
+    }
+
+    async fn record(&mut self, event: &Event) -> Result<(), Closed> {
+        if self.file.is_none() && !self.events_on_stdout {
+            return Ok(());
+        }
+        let Ok(mut line) = serde_json::to_string(event) else { return Ok(()) };
+        line.push('\n');
+        if self.events_on_stdout {
+            return self.output.write(&line).await;
+        }
+        let failed = self.file.as_mut().and_then(|f| f.write_all(line.as_bytes()).err());
+        if let Some(e) = failed {
+            self.file = None;
+            self.console.note(&format!("the events cannot be written any more: {e}"));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if let Some(file) = &mut self.file {
+            let _ = file.flush();
+        }
+    }
+
+    async fn end(mut self, outcome: Result<Value, Failure>, json: bool, seconds: f64, sources: &Sources) -> u8 {
+        let error = match &outcome {
+            Err(Failure::Failed(d)) => Some(d.message.clone()),
+            Err(Failure::Stopped) => Some("nobody read the result".to_owned()),
+            Ok(_) => None,
+        };
+        let value = outcome.as_ref().ok().map(Value::to_json);
+        let kind = EventKind::RunFinished { ok: error.is_none(), error, value, seconds };
+        let last = Event { frame: FrameId(0), node: None, kind };
+        let _ = self.record(&last).await;
+        self.flush();
+        match outcome {
+            Ok(value) => {
+                if !self.events_on_stdout {
+                    self.print(&value, json).await;
+                }
+                self.output.finish().await;
+                0
+            }
+            Err(Failure::Stopped) => {
+                // `| head -1` took what it wanted.
+                0
+            }
+            Err(Failure::Failed(diagnostic)) => {
+                if !self.printed.is_empty() && !self.printed.ends_with('\n') {
+                    let _ = self.output.write("\n").await;
+                }
+                self.output.finish().await;
+                self.console.report(&[*diagnostic], sources);
+                FAILED
+            }
+        }
+    }
+
+    async fn print(&mut self, value: &Value, json: bool) {
+        let Some(text) = text_of(value, json, self.output.terminal) else {
+            self.console.note("the result is nothing (null)");
+            return;
+        };
+        let rest = match text.strip_prefix(self.printed.as_str()) {
+            Some(rest) => rest.to_owned(),
+            None => format!("\n{text}"),
+        };
+        let newline = if text.ends_with('\n') { "" } else { "\n" };
+        let _ = self.output.write(&format!("{rest}{newline}")).await;
+    }
+}

@@ -1,0 +1,359 @@
+//! Binding: variables get their values, models their providers. After it nothing is missing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::cell::{OptionCell, Resolve};
+use super::values::convert;
+use super::{ModelEntry, Plan, Ref, Variable};
+use crate::config::{Context, Setting};
+use crate::diag::{Code, Diagnostic, Severity};
+use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
+use crate::source::Span;
+use crate::value::{Role, Secret, Type, TypeError, Value};
+
+/// A value given for a variable.
+pub struct Given {
+    /// The variable.
+    pub name: String,
+    /// Where its name stands on the command line or in a file.
+    pub name_span: Span,
+    /// The value.
+    pub value: GivenValue,
+    /// Where the value stands.
+    pub value_span: Span,
+}
+
+/// A value as it was given.
+pub enum GivenValue {
+    /// Text, read by the variable's type.
+    Text(String),
+    /// A value that is read already.
+    Value(Value),
+    /// A file's text, with its path: for a list or map the format follows from the name.
+    File(PathBuf, String),
+}
+
+/// The providers of a plan's models.
+pub struct Models {
+    /// A configuration for each model of the plan.
+    pub configs: Vec<ModelConfig>,
+    /// A provider for each.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// Secrets that nothing may print.
+    pub secrets: Arc<[Secret]>,
+}
+
+/// Gives every variable its value: the given one, else its default.
+///
+/// # Errors
+/// Unknown names, values that do not fit, variables that are read and have none.
+pub fn bind(plan: &Plan, given: &[Given]) -> Result<Vec<Value>, Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
+    let mut values: Vec<Option<Value>> = vec![None; plan.variables.len()];
+    let mut first: IndexMap<&str, Span> = IndexMap::new();
+    for item in given {
+        if let Some(before) = first.insert(&item.name, item.name_span) {
+            let message = format!("the variable `{}` is given twice", item.name);
+            wrong.push(Diagnostic::error(Code::E201, item.name_span, message).also(before, "first given here"));
+            continue;
+        }
+        let mut known = false;
+        for (i, variable) in plan.variables.iter().enumerate().filter(|(_, v)| v.name == item.name) {
+            known = true;
+            match value_of(variable, &item.value) {
+                Ok(value) => values[i] = Some(value),
+                Err(e) => {
+                    let diagnostic = unfit(variable, &e, item.value_span);
+                    wrong.push(diagnostic);
+                }
+            }
+        }
+        if !known {
+            wrong.push(unknown(plan, item));
+        }
+    }
+    let mut out = Vec::with_capacity(values.len());
+    for (variable, value) in plan.variables.iter().zip(values) {
+        match value.or_else(|| variable.default.clone()) {
+            Some(value) => out.push(value),
+            None if matches!(variable.ty, Type::Optional(_)) || !variable.used => out.push(Value::Null),
+            None if wrong.iter().any(|d| d.code == Code::E303 && d.labels.iter().any(|l| l.span == variable.span)) => {
+                out.push(Value::Null);
+            }
+            None => {
+                wrong.push(missing(variable));
+                out.push(Value::Null);
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(out) } else { Err(wrong) }
+}
+
+fn unfit(variable: &Variable, error: &TypeError, span: Span) -> Diagnostic {
+    let message = format!("the value of `{}` does not fit its type: {error}", variable.name);
+    Diagnostic::error(Code::E303, span, message).also(variable.span, format!("declared as {}", variable.ty))
+}
+
+fn unknown(plan: &Plan, item: &Given) -> Diagnostic {
+    let names: Vec<String> = plan.variables.iter().map(|v| v.name.clone()).collect();
+    let diagnostic = Diagnostic::error(Code::E301, item.name_span, format!("the chain has no variable `{}`", item.name))
+        .did_you_mean(&item.name, names.iter().map(String::as_str));
+    if names.is_empty() {
+        diagnostic.help("it reads no variables at all")
+    } else {
+        diagnostic.help(format!("its variables are: {}", super::prompts::list(&names)))
+    }
+}
+
+fn missing(variable: &Variable) -> Diagnostic {
+    let name = &variable.name;
+    let mut diagnostic = Diagnostic::error(Code::E302, variable.span, format!("the variable `{name}` has no value"))
+        .label(if variable.inferred { "read here" } else { "declared here" });
+    if let Some(near) = &variable.resembles {
+        diagnostic = diagnostic.help(format!("`{near}` is in reach here: did you mean that?"));
+    }
+    let example = match &variable.ty {
+        Type::Int => "3",
+        Type::Float => "0.5",
+        Type::Bool => "true",
+        Type::List(_) => "@items.yaml",
+        _ => "…",
+    };
+    diagnostic.help(format!("give it: `--var {name}={example}`"))
+}
+
+fn value_of(variable: &Variable, given: &GivenValue) -> Result<Value, TypeError> {
+    let value = match given {
+        GivenValue::Text(text) => from_text(&variable.ty, text)?,
+        GivenValue::Value(value) => variable.ty.accept(value)?,
+        GivenValue::File(path, text) => match &variable.ty {
+            Type::List(_) | Type::Map(_) | Type::Record(_) => variable.ty.accept(&from_file(path, text)?)?,
+            _ => from_text(&variable.ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
+                .or_else(|_| from_text(&variable.ty, text))?,
+        },
+    };
+    no_system_message(&value)?;
+    Ok(value)
+}
+
+/// A history holds what was said: a frame for the model belongs into the file.
+fn no_system_message(value: &Value) -> Result<(), TypeError> {
+    let Value::List(items) = value else { return Ok(()) };
+    match items.iter().position(|v| matches!(v, Value::Message(m) if m.role == Role::System)) {
+        Some(i) => Err(TypeError {
+            path: format!("[{i}]"),
+            expected: "a message of user, assistant or tool".to_owned(),
+            found: "one of system".to_owned(),
+            help: Some("a `system` block of the prompt says it".to_owned()),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Text from the command line as a value of a type. Lists and maps are written as YAML or JSON; of a union the first
+/// alternative that fits counts.
+///
+/// # Errors
+/// What does not fit.
+pub fn from_text(ty: &Type, text: &str) -> Result<Value, TypeError> {
+    let bad = |help: Option<&str>| TypeError {
+        path: String::new(),
+        expected: ty.to_string(),
+        found: Value::from(text).show(60),
+        help: help.map(str::to_owned),
+    };
+    let trimmed = text.trim();
+    match ty {
+        Type::Text | Type::Any => Ok(Value::from(text)),
+        Type::Int => trimmed.parse().map(Value::Int).map_err(|_| bad(None)),
+        Type::Float => match trimmed.parse::<f64>() {
+            Ok(x) if x.is_finite() => Ok(Value::Float(x)),
+            _ => Err(bad(None)),
+        },
+        Type::Bool => match trimmed {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => Err(bad(Some("write true or false"))),
+        },
+        Type::Union(all) => {
+            for part in all {
+                if let Ok(value) = from_text(part, text) {
+                    return Ok(value);
+                }
+            }
+            ty.accept(&Value::from(text))
+        }
+        Type::Optional(of) => from_text(of, text),
+        Type::Literal(literal) => {
+            let value = match literal {
+                crate::value::Literal::Text(_) => Value::from(text),
+                crate::value::Literal::Int(_) => trimmed.parse().map(Value::Int).map_err(|_| bad(None))?,
+                crate::value::Literal::Float(_) => trimmed.parse().map(Value::Float).map_err(|_| bad(None))?,
+                crate::value::Literal::Bool(_) => from_text(&Type::Bool, text)?,
+            };
+            ty.accept(&value)
+        }
+        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Message => ty.accept(&yaml(text)?),
+        _ => ty.accept(&Value::from(text)),
+    }
+}
+
+fn from_file(path: &std::path::Path, text: &str) -> Result<Value, TypeError> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let bad = |found: String| TypeError { path: String::new(), expected: "data".to_owned(), found, help: None };
+    match extension.as_str() {
+        "jsonl" | "ndjson" => {
+            let mut items = Vec::new();
+            for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+                let json = serde_json::from_str(line).map_err(|e| bad(format!("line {}: {e}", i + 1)))?;
+                items.push(Value::from_json(&json));
+            }
+            Ok(Value::list(items))
+        }
+        "csv" => {
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let header = reader.headers().map_err(|e| bad(e.to_string()))?.clone();
+            let mut items = Vec::new();
+            for row in reader.records() {
+                let row = row.map_err(|e| bad(e.to_string()))?;
+                let map = header.iter().zip(row.iter()).map(|(k, v)| (k.to_owned(), Value::from(v))).collect();
+                items.push(Value::Map(Arc::new(map)));
+            }
+            Ok(Value::list(items))
+        }
+        "json" => serde_json::from_str(text).map(|j| Value::from_json(&j)).map_err(|e| bad(e.to_string())),
+        _ => yaml(text),
+    }
+}
+
+/// YAML, of which JSON is a part, as a value.
+fn yaml(text: &str) -> Result<Value, TypeError> {
+    match crate::config::yaml(text) {
+        Ok(json) => Ok(Value::from_json(&json)),
+        Err(e) => Err(TypeError {
+            path: String::new(),
+            expected: "YAML or JSON".to_owned(),
+            found: e.lines().next().unwrap_or_default().to_owned(),
+            help: Some("as in 'words=[a, b]'".to_owned()),
+        }),
+    }
+}
+
+/// Variables alone, for options of models.
+struct Variables<'a>(&'a [Value]);
+
+impl Resolve for Variables<'_> {
+    fn resolve(&self, reference: &Ref) -> Option<Value> {
+        match reference {
+            Ref::Variable(i) => self.0.get(*i).cloned(),
+            _ => None,
+        }
+    }
+}
+
+/// Fills in the options of every model and makes its provider. No socket is opened.
+///
+/// # Errors
+/// Options that do not fit, secrets that are missing, what a provider cannot be made of.
+pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) -> Result<Models, Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
+    let (mut configs, mut providers) = (Vec::new(), Vec::new());
+    let mut secrets: Vec<Secret> = Vec::new();
+    for entry in &plan.models {
+        match config(plan, entry, variables, context, &mut secrets) {
+            Ok(config) => match made(entry, &config, context) {
+                Ok(provider) => {
+                    configs.push(config);
+                    providers.push(provider);
+                }
+                Err(diagnostic) => wrong.push(*diagnostic),
+            },
+            Err(diagnostic) => wrong.push(*diagnostic),
+        }
+    }
+    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into() }) } else { Err(wrong) }
+}
+
+/// The provider of a model whose options need no variable; none for another.
+pub fn fixed_provider(
+    plan: &Plan,
+    entry: &ModelEntry,
+    context: &Arc<Context>,
+) -> Option<Result<Arc<dyn Provider>, Box<Diagnostic>>> {
+    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_));
+    if !entry.argument.iter().all(|(c, _)| fixed(c)) || !entry.options.values().all(|o| fixed(&o.cell)) {
+        return None;
+    }
+    let made = config(plan, entry, &[], context, &mut Vec::new()).and_then(|config| made(entry, &config, context));
+    Some(made)
+}
+
+fn made(entry: &ModelEntry, config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, Box<Diagnostic>> {
+    providers::build(config, context).map_err(|e| {
+        let span = entry.argument.as_ref().map_or(entry.span, |(_, s)| *s);
+        let diagnostic = Diagnostic::error(Code::E209, span, e.message);
+        Box::new(e.help.into_iter().fold(diagnostic, Diagnostic::help))
+    })
+}
+
+fn config(
+    plan: &Plan,
+    entry: &ModelEntry,
+    variables: &[Value],
+    context: &Arc<Context>,
+    secrets: &mut Vec<Secret>,
+) -> Result<ModelConfig, Box<Diagnostic>> {
+    let mut argument = None;
+    if let Some((cell, span)) = &entry.argument
+        && let OptionValue::Value(value) =
+            option(plan, cell, entry.spec.argument.name, entry.spec.argument.kind, *span, variables, context, secrets)?
+    {
+        argument = Some(value);
+    }
+    let mut options = IndexMap::new();
+    for (name, given) in &entry.options {
+        let kind = entry.spec.option(name).map_or(OptionKind::Any, |o| o.kind);
+        let value = option(plan, &given.cell, name, kind, given.span, variables, context, secrets)?;
+        options.insert(*name, Setting { value, origin: given.origin.clone() });
+    }
+    Ok(ModelConfig { spec: entry.spec, name: entry.name.clone(), argument, options, base: entry.base.clone() })
+}
+
+#[allow(clippy::too_many_arguments, reason = "an option's value needs its kind, its place and where values come from")]
+fn option(
+    plan: &Plan,
+    cell: &OptionCell,
+    name: &str,
+    kind: OptionKind,
+    span: Span,
+    variables: &[Value],
+    context: &Arc<Context>,
+    secrets: &mut Vec<Secret>,
+) -> Result<OptionValue, Box<Diagnostic>> {
+    let value = match cell {
+        OptionCell::Constant(value) => return Ok(value.clone()),
+        OptionCell::Secret(secret) => {
+            let Some(text) = context.var(secret) else {
+                let declared = plan.secrets.iter().find(|(n, _)| n == secret).map(|(_, s)| *s);
+                let message = format!("the secret `{secret}` is not set in the environment");
+                let mut diagnostic = Diagnostic::error(Code::E302, span, message);
+                if let Some(declared) = declared {
+                    diagnostic = diagnostic.also(declared, "declared here");
+                }
+                return Err(Box::new(diagnostic.help(format!("set it: `export {secret}=…`"))));
+            };
+            let secret = Secret::new(text.trim());
+            secrets.push(secret.clone());
+            return Ok(OptionValue::Secret(secret));
+        }
+        OptionCell::Template(rendering) => {
+            let rendered = rendering.render(&Variables(variables))?;
+            Value::from(rendered.segments.iter().map(|s| s.text.as_str()).collect::<String>())
+        }
+        OptionCell::Expression(evaluation) => evaluation.eval(&Variables(variables))?,
+    };
+    convert(value, kind).map_err(|e| Box::new(Diagnostic::new(Severity::Error, Code::E209, Some(span), format!("`{name}` {e}"))))
+}

@@ -1,0 +1,463 @@
+//! Lowering: the one place that resolves names. A file's tree goes in, a [`Plan`] or diagnostics come out.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::declarations::{ChainDecl, Declarations, Named, has_hyphen, reserved};
+use super::scope::{Binding, Home, Scope};
+use super::types::{TypeCache, TypeResolver};
+use super::values::constant;
+use super::{Block, BlockId, ModelEntry, ModelId, Node, Plan, Variable, live};
+use crate::config::Origin;
+use crate::diag::{Code, Diagnostic, Severity};
+use crate::event::NodeId;
+use crate::source::{Sources, Span};
+use crate::syntax::ast::{DeclKind, File, Ident, Param, Pipeline, TypeExpr};
+use crate::value::{Type, nearest};
+
+/// Stages that a chain may expand to, so that chains that use chains stay bounded.
+const MAX_NODES: usize = 100_000;
+
+/// Blocks that may be open at a time.
+const MAX_BLOCKS: usize = 300;
+
+/// A model that the command line, a configuration or the environment puts in the place of a declared one.
+pub struct Override {
+    /// The declared model; none for the default model `llm`.
+    pub name: Option<Ident>,
+    /// The model as an expression.
+    pub pipeline: Pipeline,
+    /// Who says so.
+    pub origin: Origin,
+}
+
+/// What lowering is told from outside the file.
+#[derive(Default)]
+pub struct Settings {
+    /// Models that take another's place; a later one wins.
+    pub overrides: Vec<Override>,
+    /// Folder that paths in the file are relative to.
+    pub base: PathBuf,
+    /// Folder that paths on the command line are relative to.
+    pub cwd: PathBuf,
+}
+
+/// A block under construction.
+#[derive(Default)]
+struct OpenBlock {
+    nodes: Vec<NodeId>,
+}
+
+/// Lowers one file.
+pub(super) struct Lowerer<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) declarations: &'a Declarations<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    types: TypeCache,
+    variables: Vec<Variable>,
+    variable_index: HashMap<String, usize>,
+    nodes: Vec<Node>,
+    blocks: Vec<Block>,
+    pub(super) models: Vec<ModelEntry>,
+    pub(super) model_ids: HashMap<String, Vec<ModelId>>,
+    open: Vec<OpenBlock>,
+    /// Chains and prompts that are being lowered, innermost last.
+    pub(super) using: Vec<(String, Span)>,
+    /// Names that the innermost used chain or prompt asked for.
+    pub(super) asked: Vec<HashSet<String>>,
+    visited: HashSet<String>,
+    pub(super) stdin: Option<Span>,
+    /// Bare names that were read as fields: an inferred variable of the same name makes them ambiguous.
+    pub(super) field_uses: Vec<(String, Span)>,
+    too_large: bool,
+}
+
+/// Lowers the chain called `chain` to a plan.
+///
+/// # Errors
+/// Everything that is wrong with what the chain uses.
+pub fn lower(
+    sources: &Sources,
+    declarations: &Declarations,
+    settings: &Settings,
+    file: &str,
+    chain: &str,
+) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut lowerer = Lowerer::new(sources, declarations, settings);
+    lowerer.check_overrides();
+    let Some(decl) = declarations.chain(chain) else { return Err(lowerer.diagnostics) };
+    let entry = lowerer.root(chain, decl);
+    let diagnostics = distinct(std::mem::take(&mut lowerer.diagnostics));
+    match entry {
+        Some(entry) if diagnostics.iter().all(|d| d.severity != Severity::Error) => {
+            live::mark(&mut lowerer.nodes, &lowerer.blocks, entry, false);
+            let secrets = declarations.secrets.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
+            let plan = Plan {
+                file: file.to_owned(),
+                chain: chain.to_owned(),
+                variables: lowerer.variables,
+                secrets,
+                nodes: lowerer.nodes,
+                blocks: lowerer.blocks,
+                models: lowerer.models,
+                entry,
+                stdin: lowerer.stdin,
+                base: settings.base.clone(),
+            };
+            Ok((plan, diagnostics))
+        }
+        _ => Err(diagnostics),
+    }
+}
+
+/// Checks every declaration of a file, whichever chain will run.
+pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settings: &Settings) -> Vec<Diagnostic> {
+    let mut lowerer = Lowerer::new(sources, declarations, settings);
+    lowerer.check_overrides();
+    let used = used_names(file);
+    let chains = declarations.chains();
+    let (inner, outer): (Vec<&str>, Vec<&str>) = chains.into_iter().partition(|c| used.contains(c));
+    for name in outer.into_iter().chain(inner) {
+        if lowerer.visited.contains(name) {
+            continue;
+        }
+        if let Some(chain) = declarations.chain(name) {
+            lowerer.root(name, chain);
+            lowerer.reset();
+        }
+    }
+    for (name, (span, named)) in &declarations.named {
+        match named {
+            Named::Model(_) => {
+                lowerer.declared_model(name, *span);
+            }
+            Named::Prompt(body) => lowerer.prompt_syntax(body),
+            Named::Type(..) => {
+                let path = crate::syntax::ast::Path {
+                    parts: vec![Ident { name: (*name).to_owned(), span: *span }],
+                    span: *span,
+                };
+                lowerer.resolve_type(&TypeExpr { span: *span, kind: crate::syntax::ast::TypeKind::Name(path) });
+            }
+            Named::Chain(_) | Named::Unreadable => {}
+        }
+    }
+    for (param, doc) in declarations.variables.values() {
+        lowerer.parameter(param, *doc);
+    }
+    distinct(lowerer.diagnostics)
+}
+
+/// The diagnostics without repetitions: a chain that is used twice is lowered twice.
+fn distinct(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut seen = HashSet::new();
+    all.into_iter().filter(|d| seen.insert((d.code, d.span, d.message.clone()))).collect()
+}
+
+/// The names that pipelines of a file use as stages.
+fn used_names(file: &File) -> HashSet<&str> {
+    let mut out = HashSet::new();
+    for decl in &file.decls {
+        match &decl.kind {
+            DeclKind::Chain { body, .. } | DeclKind::Bare(body) => super::stages::used_in(body, &mut out),
+            _ => {}
+        }
+    }
+    out
+}
+
+impl<'a> Lowerer<'a> {
+    fn new(sources: &'a Sources, declarations: &'a Declarations<'a>, settings: &'a Settings) -> Self {
+        Self {
+            sources,
+            declarations,
+            settings,
+            diagnostics: Vec::new(),
+            types: TypeCache::new(),
+            variables: Vec::new(),
+            variable_index: HashMap::new(),
+            nodes: Vec::new(),
+            blocks: Vec::new(),
+            models: Vec::new(),
+            model_ids: HashMap::new(),
+            open: Vec::new(),
+            using: Vec::new(),
+            asked: vec![HashSet::new()],
+            visited: HashSet::new(),
+            stdin: None,
+            field_uses: Vec::new(),
+            too_large: false,
+        }
+    }
+
+    /// Forgets the chain that was lowered; types and models stay.
+    fn reset(&mut self) {
+        self.variables.clear();
+        self.variable_index.clear();
+        self.nodes.clear();
+        self.blocks.clear();
+        self.open.clear();
+        self.using.clear();
+        self.asked = vec![HashSet::new()];
+        self.field_uses.clear();
+        self.stdin = None;
+        self.too_large = false;
+    }
+
+    pub(super) fn error(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    pub(super) fn resolve_type(&mut self, ty: &TypeExpr) -> Type {
+        let mut resolver = TypeResolver {
+            declarations: self.declarations,
+            diagnostics: &mut self.diagnostics,
+            cache: &mut self.types,
+        };
+        resolver.resolve(ty)
+    }
+
+    /// Lowers a chain as the one that runs.
+    fn root(&mut self, name: &str, chain: &ChainDecl) -> Option<BlockId> {
+        let span = chain.name.map_or(chain.body.span, |n| n.span);
+        let mut scope = Scope { input: Some((Home::Stdin, Type::Text)), ..Scope::default() };
+        for (param, doc) in self.declarations.variables.values() {
+            let variable = self.parameter(param, *doc);
+            self.add_variable(variable);
+        }
+        if let Some(params) = chain.params {
+            scope = Scope { closed: true, ..Scope::default() };
+            for param in self.distinct_parameters(params) {
+                let variable = self.parameter(param, None);
+                let (ty, span) = (variable.ty.clone(), variable.span);
+                // Models' options still read the file's variable of the same name, so the index keeps that one.
+                let home = Home::Variable(self.variables.len());
+                self.variables.push(Variable { used: true, ..variable });
+                scope.names.push(Binding { name: param.name.name.clone(), home, ty, span });
+            }
+        }
+        self.visited.insert(name.to_owned());
+        self.using.push((name.to_owned(), span));
+        let block = self.body(chain, &mut scope);
+        self.using.pop();
+        self.ambiguous_fields();
+        block.map(|(id, _)| id)
+    }
+
+    /// Bare names that were read as fields while a variable of that name was inferred.
+    fn ambiguous_fields(&mut self) {
+        let uses = std::mem::take(&mut self.field_uses);
+        for (name, span) in uses {
+            let Some(index) = self.variable_index.get(&name) else { continue };
+            let variable = &self.variables[*index];
+            if variable.inferred {
+                let diagnostic = ambiguous(&name, span, variable.span, "read here as a variable");
+                self.error(diagnostic);
+            }
+        }
+    }
+
+    /// The parameters of a chain, the second of a name reported and left out.
+    pub(super) fn distinct_parameters<'p>(&mut self, params: &'p [Param]) -> Vec<&'p Param> {
+        let mut out: Vec<&Param> = Vec::new();
+        for param in params {
+            if reserved(&param.name, &mut self.diagnostics) || has_hyphen(&param.name, &mut self.diagnostics) {
+                continue;
+            }
+            match out.iter().find(|p| p.name.name == param.name.name) {
+                Some(first) => {
+                    let message = format!("the parameter `{}` is given twice", param.name.name);
+                    let first = first.name.span;
+                    self.error(Diagnostic::error(Code::E201, param.name.span, message).also(first, "first given here"));
+                }
+                None => out.push(param),
+            }
+        }
+        out
+    }
+
+    /// A variable or parameter with its type and its default, checked.
+    pub(super) fn parameter(&mut self, param: &Param, doc: Option<&str>) -> Variable {
+        let ty = self.resolve_type(&param.ty);
+        let mut default = None;
+        if let Some(operand) = &param.default {
+            match constant(operand) {
+                Ok(value) => match ty.accept(&value) {
+                    Ok(value) => default = Some(value),
+                    Err(e) => {
+                        let message = format!("the default of `{}` does not fit its type: {e}", param.name.name);
+                        let diagnostic = Diagnostic::error(Code::E209, operand.span, message);
+                        self.error(diagnostic.also(param.ty.span, format!("declared as {ty}")));
+                    }
+                },
+                Err(diagnostic) => self.error(diagnostic),
+            }
+        }
+        Variable {
+            name: param.name.name.clone(),
+            ty,
+            default,
+            doc: doc.map(str::to_owned),
+            span: param.name.span,
+            used: false,
+            inferred: false,
+            resembles: None,
+        }
+    }
+
+    fn add_variable(&mut self, variable: Variable) -> usize {
+        let index = self.variables.len();
+        self.variable_index.insert(variable.name.clone(), index);
+        self.variables.push(variable);
+        index
+    }
+
+    /// The variable `name`, marked as used. A file without `var` infers it, with the type that its place asks for.
+    pub(super) fn variable(&mut self, name: &str, span: Span, infer: &Type, known: &[String]) -> Option<(usize, Type)> {
+        if let Some(index) = self.variable_index.get(name).copied() {
+            let variable = &mut self.variables[index];
+            variable.used = true;
+            if variable.inferred && *infer != Type::Text {
+                variable.ty = infer.clone();
+            }
+            return Some((index, variable.ty.clone()));
+        }
+        if self.declarations.declares_variables {
+            return None;
+        }
+        let resembles = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        let variable = Variable {
+            name: name.to_owned(),
+            ty: infer.clone(),
+            default: None,
+            doc: None,
+            span,
+            used: true,
+            inferred: true,
+            resembles,
+        };
+        Some((self.add_variable(variable), infer.clone()))
+    }
+
+    /// Whether `name` is a variable already, declared or inferred, and where.
+    pub(super) fn variable_span(&self, name: &str) -> Option<Span> {
+        self.variable_index.get(name).map(|i| self.variables[*i].span)
+    }
+
+    /// Names of the variables.
+    pub(super) fn variable_names(&self) -> Vec<String> {
+        self.variables.iter().map(|v| v.name.clone()).collect()
+    }
+
+    /// Lowers a chain's body to a block.
+    pub(super) fn body(&mut self, chain: &ChainDecl, scope: &mut Scope) -> Option<(BlockId, Type)> {
+        self.begin();
+        let ty = self.pipeline(chain.body, scope);
+        let Some(result) = chain.result else { return self.end(None).zip(ty) };
+        let wanted = self.resolve_type(result);
+        if let Some(ty) = &ty
+            && !fits_result(ty, &wanted)
+        {
+            let message = format!("the chain gives {ty}, and is declared to give {wanted}");
+            let last = chain.body.stages.last().map_or(chain.body.span, |s| s.span);
+            self.error(Diagnostic::error(Code::E211, last, message).also(result.span, "declared here"));
+        }
+        self.end(Some((wanted.clone(), result.span))).map(|id| (id, wanted))
+    }
+
+    /// Opens a block.
+    pub(super) fn begin(&mut self) {
+        self.open.push(OpenBlock::default());
+    }
+
+    /// Whether another block may be opened; says so once if not.
+    pub(super) fn may_nest(&mut self, span: Span) -> bool {
+        if self.open.len() < MAX_BLOCKS && self.nodes.len() < MAX_NODES {
+            return true;
+        }
+        if !self.too_large {
+            self.too_large = true;
+            let message = format!(
+                "chains that use chains expand to more than {MAX_NODES} stages or nest deeper than {MAX_BLOCKS}"
+            );
+            self.error(Diagnostic::error(Code::E218, span, message));
+        }
+        false
+    }
+
+    /// Closes the innermost block.
+    pub(super) fn end(&mut self, result: Option<(Type, Span)>) -> Option<BlockId> {
+        let block = self.open.pop()?;
+        self.blocks.push(Block { nodes: block.nodes, result });
+        Some(BlockId(self.blocks.len() as u32 - 1))
+    }
+
+    /// The depth of the innermost block.
+    pub(super) fn depth(&self) -> u32 {
+        (self.open.len() as u32).saturating_sub(1)
+    }
+
+    /// Adds a stage to the innermost block; gives the home of its value.
+    pub(super) fn push(&mut self, node: Node) -> Home {
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(node);
+        let depth = self.depth();
+        match self.open.last_mut() {
+            Some(block) => {
+                block.nodes.push(id);
+                Home::Slot(depth, block.nodes.len() as u32 - 1)
+            }
+            None => Home::Slot(0, 0),
+        }
+    }
+
+    /// Lowers a used chain: its body anew for this place, since its free names mean what they mean here.
+    pub(super) fn used_chain(
+        &mut self,
+        name: &str,
+        chain: &ChainDecl,
+        span: Span,
+        mut inner: Scope,
+        outer: &Scope,
+    ) -> Option<(BlockId, Type)> {
+        if self.circle(name, span) || !self.may_nest(span) {
+            return None;
+        }
+        self.visited.insert(name.to_owned());
+        if chain.params.is_none() {
+            inner.outer = Some(Rc::new(outer.clone()));
+        }
+        self.using.push((name.to_owned(), span));
+        let out = self.body(chain, &mut inner);
+        self.using.pop();
+        out
+    }
+
+    /// Reports a chain or prompt that uses itself, over others or not.
+    pub(super) fn circle(&mut self, name: &str, span: Span) -> bool {
+        let Some(at) = self.using.iter().position(|(n, _)| n == name) else { return false };
+        let path: Vec<&str> = self.using[at..].iter().map(|(n, _)| n.as_str()).chain([name]).collect();
+        let message = format!("`{name}` uses itself: {}", path.join(" → "));
+        self.error(Diagnostic::error(Code::E214, span, message).help("chains cannot run in a circle"));
+        true
+    }
+}
+
+/// A bare name that could mean two things.
+pub(super) fn ambiguous(name: &str, span: Span, other: Span, what: &str) -> Diagnostic {
+    Diagnostic::error(Code::E213, span, format!("`{name}` could mean two things here"))
+        .label(format!("a field of `input` is called `{name}`"))
+        .also(other, what)
+        .help(format!("write `input.{name}` for the field, or rename the other"))
+}
+
+/// Whether a value of type `ty` may be a result of type `wanted`: a message counts as its text.
+fn fits_result(ty: &Type, wanted: &Type) -> bool {
+    let as_text = match ty {
+        Type::Message | Type::Raw => &Type::Text,
+        other => other,
+    };
+    ty.fits(wanted) || as_text.fits(wanted)
+}

@@ -1,0 +1,392 @@
+//! Models as files and the command line describe them: every option checked against the provider's description.
+
+use indexmap::IndexMap;
+
+use super::cell::{OptionCell, OptionEntry};
+use super::declarations::{LATER_PROVIDERS, Named, later};
+use super::lower::Lowerer;
+use super::prompts::Place;
+use super::scope::Scope;
+use super::values::{constant, convert, duration};
+use super::{ModelEntry, ModelId};
+use crate::config::Origin;
+use crate::diag::{Code, Diagnostic};
+use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
+use crate::source::Span;
+use crate::syntax::ast::{Arg, Operand, OperandKind, Path, Pipeline};
+use crate::value::{Value, nearest};
+
+/// The model that a run uses where nobody names one.
+pub const DEFAULT_MODEL: &str = "smollm2:135m";
+
+/// Where an expression of a model stands: whose paths its paths are relative to.
+#[derive(Clone)]
+struct Stand {
+    origin: Origin,
+    /// Where variables and declared models may be read: in a file, not on the command line.
+    in_file: bool,
+}
+
+impl Lowerer<'_> {
+    /// Whether a name stands for a model here.
+    pub(super) fn is_model_name(&self, path: &Path) -> bool {
+        let name = path.text();
+        match self.declarations.named.get(name.as_str()) {
+            Some((_, Named::Model(_))) => true,
+            Some(_) => false,
+            None => name == "llm" || providers::find(&name).is_some() || LATER_PROVIDERS.contains(&name.as_str()) || name == "local",
+        }
+    }
+
+    /// Reports overrides of models that the file does not declare.
+    pub(super) fn check_overrides(&mut self) {
+        let settings = self.settings;
+        for change in &settings.overrides {
+            let Some(name) = &change.name else {
+                let stand = Stand { origin: change.origin.clone(), in_file: false };
+                self.model_pipeline("llm", &change.pipeline, &stand);
+                continue;
+            };
+            if name.name == "llm" || matches!(self.declarations.named.get(name.name.as_str()), Some((_, Named::Model(_)))) {
+                continue;
+            }
+            let models = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Model(_)));
+            let names: Vec<String> = models.map(|(n, _)| (*n).to_owned()).collect();
+            let diagnostic = Diagnostic::error(Code::E301, name.span, format!("the file declares no model `{}`", name.name))
+                .did_you_mean(&name.name, names.iter().map(String::as_str))
+                .help(format!("it declares: {}", super::prompts::list(&names)));
+            self.error(diagnostic);
+        }
+    }
+
+    /// The models that an operand of a stage names, in the order in which they are tried.
+    pub(super) fn model_choices(&mut self, operand: &Operand) -> Option<Vec<ModelId>> {
+        let stand = Stand { origin: Origin::File(self.sources.place(operand.span)), in_file: true };
+        self.model_operand(operand, "", &stand)
+    }
+
+    /// The models of a declared name.
+    pub(super) fn declared_model(&mut self, name: &str, span: Span) -> Option<Vec<ModelId>> {
+        if let Some(ids) = self.model_ids.get(name) {
+            return (!ids.is_empty()).then(|| ids.clone());
+        }
+        // A model that names itself finds itself here, without models.
+        self.model_ids.insert(name.to_owned(), Vec::new());
+        let settings = self.settings;
+        let change = settings.overrides.iter().rev().find(|o| match &o.name {
+            Some(n) => n.name == name,
+            None => name == "llm" && self.declarations.named.get("llm").is_none(),
+        });
+        let ids = match (change, self.declarations.named.get(name)) {
+            (Some(change), _) => {
+                let stand = Stand { origin: change.origin.clone(), in_file: false };
+                self.model_pipeline(name, &change.pipeline, &stand)
+            }
+            (None, Some((place, Named::Model(body)))) => {
+                let stand = Stand { origin: Origin::File(self.sources.place(*place)), in_file: true };
+                if self.circle(name, span) {
+                    return None;
+                }
+                self.using.push((name.to_owned(), span));
+                let ids = self.model_pipeline(name, body, &stand);
+                self.using.pop();
+                ids
+            }
+            (None, _) => self.default_model(span).map(|id| vec![id]),
+        };
+        self.model_ids.insert(name.to_owned(), ids.clone().unwrap_or_default());
+        ids
+    }
+
+    fn default_model(&mut self, span: Span) -> Option<ModelId> {
+        let Some(spec) = providers::find("local") else {
+            let diagnostic = Diagnostic::error(Code::E206, span, "this build has no `local` provider, so `llm` must be named")
+                .help("`--model ollama:llama3.2`, or `model llm = …` in the file");
+            self.error(diagnostic);
+            return None;
+        };
+        let argument = OptionCell::Constant(OptionValue::Value(Value::from(DEFAULT_MODEL)));
+        Some(self.add_model(ModelEntry {
+            name: "llm".to_owned(),
+            spec,
+            argument: Some((argument, span)),
+            options: IndexMap::new(),
+            span,
+            origin: Origin::Default,
+            base: self.settings.base.clone(),
+        }))
+    }
+
+    fn add_model(&mut self, entry: ModelEntry) -> ModelId {
+        self.models.push(entry);
+        ModelId(self.models.len() as u32 - 1)
+    }
+
+    fn model_pipeline(&mut self, name: &str, pipeline: &Pipeline, stand: &Stand) -> Option<Vec<ModelId>> {
+        let operands = match pipeline.stages.as_slice() {
+            [stage] if stage.alias.is_none() => &stage.operands,
+            _ => {
+                let diagnostic = Diagnostic::error(Code::E207, pipeline.span, "a model is a call or a name, not a pipeline")
+                    .help("as in `ollama(\"mistral\")`, or `a ?? b`");
+                self.error(diagnostic);
+                return None;
+            }
+        };
+        let mut all = Vec::new();
+        let mut fine = true;
+        for operand in operands {
+            match self.model_operand(operand, name, stand) {
+                Some(ids) => all.extend(ids),
+                None => fine = false,
+            }
+        }
+        fine.then_some(all)
+    }
+
+    fn model_operand(&mut self, operand: &Operand, name: &str, stand: &Stand) -> Option<Vec<ModelId>> {
+        let (path, args) = match &operand.kind {
+            OperandKind::Call { path, args } => (path, args.as_deref()),
+            OperandKind::Group(inner) => return self.model_pipeline(name, inner, stand),
+            _ => {
+                let diagnostic = Diagnostic::error(Code::E207, operand.span, "a model is a call of a provider or a name")
+                    .help("as in `ollama(\"mistral\")`");
+                self.error(diagnostic);
+                return None;
+            }
+        };
+        let callee = path.text();
+        match self.declarations.named.get(callee.as_str()) {
+            Some((_, Named::Model(_))) => return self.changed_model(&callee, path.span, args, stand),
+            Some((_, Named::Unreadable)) => return None,
+            Some((other, named)) => {
+                let message = format!("`{callee}` is a {}, not a model", named.kind());
+                self.error(Diagnostic::error(Code::E207, path.span, message).also(*other, "declared here"));
+                return None;
+            }
+            None if callee == "llm" => return self.changed_model("llm", path.span, args, stand),
+            None => {}
+        }
+        let Some(spec) = providers::find(&callee) else {
+            let diagnostic = self.unknown_provider(&callee, path.span);
+            self.error(diagnostic);
+            return None;
+        };
+        let Some(args) = args else {
+            let message = format!("`{callee}` is a provider, which wants brackets");
+            let help = format!("write `{callee}({})`", if spec.argument_required { "\"…\"" } else { "…" });
+            self.error(Diagnostic::error(Code::E207, path.span, message).help(help));
+            return None;
+        };
+        let name = if name.is_empty() { callee.clone() } else { name.to_owned() };
+        let base = if stand.in_file { self.settings.base.clone() } else { self.settings.cwd.clone() };
+        let mut entry = ModelEntry {
+            name,
+            spec,
+            argument: None,
+            options: IndexMap::new(),
+            span: operand.span,
+            origin: stand.origin.clone(),
+            base,
+        };
+        let fine = self.options(&mut entry, args, stand);
+        if fine && entry.argument.is_none() && spec.argument_required {
+            let message = format!("`{callee}` needs its {}", spec.argument.name);
+            let help = format!("as in `{callee}(\"…\")`: {}", spec.argument.doc);
+            self.error(Diagnostic::error(Code::E210, operand.span, message).help(help));
+            return None;
+        }
+        fine.then(|| vec![self.add_model(entry)])
+    }
+
+    fn unknown_provider(&self, name: &str, span: Span) -> Diagnostic {
+        if LATER_PROVIDERS.contains(&name) {
+            return later(span, &format!("the provider `{name}`"));
+        }
+        if name == "local" {
+            return Diagnostic::error(Code::E206, span, "this build has no `local` provider")
+                .help("build chainrun with the feature `local`, which is on by default");
+        }
+        let models = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Model(_))).map(|(n, _)| *n);
+        let known: Vec<&str> = providers::PROVIDERS.iter().map(|s| s.name).collect();
+        Diagnostic::error(Code::E206, span, format!("there is no provider or model `{name}`"))
+            .did_you_mean(name, known.iter().copied().chain(models))
+            .help(format!("providers are: {}", known.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")))
+    }
+
+    /// A declared model, with other options where it is called with some.
+    fn changed_model(&mut self, name: &str, span: Span, args: Option<&[Arg]>, stand: &Stand) -> Option<Vec<ModelId>> {
+        let ids = self.declared_model(name, span)?;
+        let Some(args) = args.filter(|a| !a.is_empty()) else { return Some(ids) };
+        let mut out = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut entry = self.models[id.0 as usize].clone();
+            let kept = std::mem::take(&mut entry.options);
+            if let Some(arg) = args.iter().find(|a| a.name.is_none()) {
+                let message = format!("`{name}` is declared already: here it takes options by name alone");
+                self.error(Diagnostic::error(Code::E210, arg.span, message).help(format!("as in `{name}(temperature: 0)`")));
+                return None;
+            }
+            if !self.options(&mut entry, args, stand) {
+                return None;
+            }
+            for (key, value) in kept {
+                entry.options.entry(key).or_insert(value);
+            }
+            out.push(self.add_model(entry));
+        }
+        Some(out)
+    }
+
+    fn options(&mut self, entry: &mut ModelEntry, args: &[Arg], stand: &Stand) -> bool {
+        let mut fine = true;
+        let mut places: IndexMap<&'static str, Span> = IndexMap::new();
+        for arg in args {
+            let Some(name) = &arg.name else {
+                fine &= self.argument(entry, arg, stand);
+                continue;
+            };
+            let Some(option) = entry.spec.option(&name.name) else {
+                let diagnostic = unknown_option(entry.spec, &name.name, name.span);
+                self.error(diagnostic);
+                fine = false;
+                continue;
+            };
+            if let Some(first) = places.insert(option.name, name.span) {
+                let message = format!("the option `{}` is given twice", option.name);
+                self.error(Diagnostic::error(Code::E201, name.span, message).also(first, "first given here"));
+                fine = false;
+                continue;
+            }
+            match self.option(option, &arg.value, stand) {
+                Some(cell) => {
+                    let origin = match &stand.origin {
+                        Origin::File(_) => Origin::File(self.sources.place(name.span)),
+                        other => other.clone(),
+                    };
+                    entry.options.insert(option.name, OptionEntry { cell, span: arg.value.span, origin });
+                }
+                None => fine = false,
+            }
+        }
+        fine
+    }
+
+    fn argument(&mut self, entry: &mut ModelEntry, arg: &Arg, stand: &Stand) -> bool {
+        let spec = &entry.spec.argument;
+        if let Some((_, first)) = &entry.argument {
+            let message = format!("`{}` takes one unnamed argument", entry.spec.name);
+            let diagnostic = Diagnostic::error(Code::E210, arg.span, message).also(*first, "the first");
+            self.error(diagnostic.help("options have names: `temperature: 0.1`"));
+            return false;
+        }
+        match self.option(spec, &arg.value, stand) {
+            Some(cell) => {
+                entry.argument = Some((cell, arg.span));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// An option's value, checked as far as it is known.
+    fn option(&mut self, spec: &'static OptionSpec, value: &Pipeline, stand: &Stand) -> Option<OptionCell> {
+        let Some(operand) = value.single() else {
+            self.error(Diagnostic::error(Code::E209, value.span, format!("`{}` wants {}", spec.name, spec.kind.describe())));
+            return None;
+        };
+        let scope = Scope::default();
+        let place = Place::new(&scope);
+        match (&operand.kind, spec.kind) {
+            (OperandKind::Number(number), OptionKind::Duration) => match duration(number) {
+                Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
+                Err(diagnostic) => {
+                    self.error(diagnostic);
+                    return None;
+                }
+            },
+            (OperandKind::Text(text), _) if text.text.contains("{{") || text.text.contains("{%") => {
+                if !stand.in_file {
+                    return self.no_template(operand.span);
+                }
+                return self.template(text, &place).map(OptionCell::Template);
+            }
+            (OperandKind::Expr(expr), _) => {
+                if !stand.in_file {
+                    return self.no_template(operand.span);
+                }
+                return self.expression(expr, &place).map(|(e, _)| OptionCell::Expression(e));
+            }
+            (OperandKind::Call { path, args: None }, _) if !matches!(path.text().as_str(), "true" | "false" | "none") => {
+                return self.secret(spec, path);
+            }
+            _ => {}
+        }
+        let checked = constant(operand).and_then(|value| {
+            convert(value, spec.kind)
+                .map_err(|e| Diagnostic::error(Code::E209, operand.span, format!("`{}` {e}", spec.name)))
+        });
+        match checked {
+            Ok(value) => Some(OptionCell::Constant(value)),
+            Err(diagnostic) => {
+                self.error(diagnostic);
+                None
+            }
+        }
+    }
+
+    fn no_template(&mut self, span: Span) -> Option<OptionCell> {
+        self.error(Diagnostic::error(Code::E209, span, "outside a file an option is a plain value"));
+        None
+    }
+
+    fn secret(&mut self, spec: &OptionSpec, path: &Path) -> Option<OptionCell> {
+        let name = path.text();
+        if self.declarations.secrets.contains_key(name.as_str()) {
+            if spec.kind == OptionKind::Secret {
+                return Some(OptionCell::Secret(name));
+            }
+            let message = format!("`{name}` is a secret, and `{}` would show it", spec.name);
+            self.error(Diagnostic::error(Code::E215, path.span, message).help("secrets stand in options such as `api_key:`"));
+            return None;
+        }
+        let diagnostic = if self.declarations.variables.contains_key(name.as_str()) {
+            Diagnostic::error(Code::E209, path.span, format!("`{name}` is a variable: write `{{{{ {name} }}}}`"))
+        } else {
+            let secrets = self.declarations.secrets.keys().copied();
+            let diagnostic = Diagnostic::error(Code::E209, path.span, format!("`{name}` is no value"));
+            match nearest(&name, secrets) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None if spec.kind == OptionKind::Secret => diagnostic.help(format!("declare it: `secret {name}`")),
+                None => diagnostic.help(format!("a text stands in quotes: `\"{name}\"`")),
+            }
+        };
+        self.error(diagnostic);
+        None
+    }
+}
+
+/// An option that a provider does not have.
+fn unknown_option(spec: &'static Spec, name: &str, span: Span) -> Diagnostic {
+    let diagnostic = Diagnostic::error(Code::E208, span, format!("`{}` has no option `{name}`", spec.name));
+    if let Some((_, why)) = spec.explained.iter().find(|(n, _)| *n == name) {
+        return diagnostic.help(*why);
+    }
+    let names = spec.all_options().flat_map(|o| std::iter::once(o.name).chain(o.aliases.iter().copied()));
+    if let Some(near) = nearest(name, names) {
+        return diagnostic.help(format!("did you mean `{near}`?"));
+    }
+    let others: Vec<&str> =
+        providers::PROVIDERS.iter().filter(|s| s.option(name).is_some()).map(|s| s.name).collect();
+    let known: Vec<&str> = spec.all_options().map(|o| o.name).collect();
+    let diagnostic = if others.is_empty() {
+        diagnostic
+    } else {
+        diagnostic.help(format!("`{name}` is an option of `{}`", others.join("`, `")))
+    };
+    let diagnostic = diagnostic.help(format!("its options are: {}", known.join(", ")));
+    if spec.option("options").is_some() {
+        diagnostic.help(format!("what chainrun does not know goes through as `options: {{ {name}: … }}`"))
+    } else {
+        diagnostic
+    }
+}

@@ -1,0 +1,150 @@
+//! Types as written, resolved.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::declarations::{BUILT_IN_TYPES, Declarations, Named, later};
+use crate::diag::{Code, Diagnostic};
+use crate::syntax::ast::{Path, TypeBody, TypeExpr, TypeKind};
+use crate::value::{Field, Literal, Record, Type};
+
+/// Declared types by name; `None` while one is being resolved, so that a circle is seen.
+pub type TypeCache = HashMap<String, Option<Type>>;
+
+/// Resolves types as written against a file's declarations.
+pub struct TypeResolver<'a, 'b> {
+    /// The file's declarations.
+    pub declarations: &'b Declarations<'a>,
+    /// Where what is wrong goes.
+    pub diagnostics: &'b mut Vec<Diagnostic>,
+    /// Declared types that are resolved already.
+    pub cache: &'b mut TypeCache,
+}
+
+impl TypeResolver<'_, '_> {
+    /// The type that `ty` says; `any` where it is wrong, which is reported.
+    pub fn resolve(&mut self, ty: &TypeExpr) -> Type {
+        match &ty.kind {
+            TypeKind::Name(path) => self.named(path),
+            TypeKind::Apply(path, of) => {
+                let of = self.resolve(of);
+                match path.text().as_str() {
+                    "map" => Type::Map(Box::new(of)),
+                    "schema" => {
+                        self.diagnostics.push(later(path.span, "`schema(…)`"));
+                        Type::Any
+                    }
+                    other => {
+                        let message = format!("`{other}` takes no type in brackets");
+                        self.diagnostics.push(Diagnostic::error(Code::E205, path.span, message).help("only `map(T)` does"));
+                        Type::Any
+                    }
+                }
+            }
+            TypeKind::Text(text) => Type::Literal(Literal::Text(text.text.as_str().into())),
+            TypeKind::Number(number) => {
+                if number.unit.is_empty() {
+                    if let Ok(n) = number.digits.parse() {
+                        return Type::Literal(Literal::Int(n));
+                    }
+                    if let Ok(x) = number.digits.parse() {
+                        return Type::Literal(Literal::Float(x));
+                    }
+                }
+                let message = format!("`{}{}` is no number", number.digits, number.unit);
+                self.diagnostics.push(Diagnostic::error(Code::E205, number.span, message));
+                Type::Any
+            }
+            TypeKind::List(of) => Type::List(Box::new(self.resolve(of))),
+            TypeKind::Optional(of) => Type::Optional(Box::new(self.resolve(of))),
+            TypeKind::Union(of) => {
+                let mut all = Vec::new();
+                for t in of {
+                    match self.resolve(t) {
+                        Type::Union(parts) => all.extend(parts),
+                        t => all.push(t),
+                    }
+                }
+                Type::Union(all)
+            }
+        }
+    }
+
+    fn named(&mut self, path: &Path) -> Type {
+        let name = path.text();
+        match name.as_str() {
+            "string" => return Type::Text,
+            "int" => return Type::Int,
+            "float" => return Type::Float,
+            "bool" => return Type::Bool,
+            "datetime" => return Type::DateTime,
+            "any" => return Type::Any,
+            "null" => return Type::Null,
+            "true" => return Type::Literal(Literal::Bool(true)),
+            "false" => return Type::Literal(Literal::Bool(false)),
+            "Message" => return Type::Message,
+            "map" => return Type::Map(Box::new(Type::Any)),
+            "Document" => {
+                self.diagnostics.push(later(path.span, "the type `Document`"));
+                return Type::Any;
+            }
+            _ => {}
+        }
+        match self.declarations.named.get(name.as_str()) {
+            Some((_, Named::Type(body, doc))) => self.declared(&name, body, *doc, path),
+            Some((_, Named::Unreadable)) => Type::Any,
+            Some((span, other)) => {
+                let message = format!("`{name}` is a {}, not a type", other.kind());
+                self.diagnostics.push(Diagnostic::error(Code::E207, path.span, message).also(*span, "declared here"));
+                Type::Any
+            }
+            None => {
+                let declared = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Type(..)));
+                let names = BUILT_IN_TYPES.iter().copied().chain(declared.map(|(n, _)| *n));
+                let diagnostic = Diagnostic::error(Code::E205, path.span, format!("there is no type `{name}`"))
+                    .did_you_mean(&name, names)
+                    .help("built in are `string`, `int`, `float`, `bool`, `datetime`, `any`, `[T]`, `map(T)` and `T?`");
+                self.diagnostics.push(diagnostic);
+                Type::Any
+            }
+        }
+    }
+
+    fn declared(&mut self, name: &str, body: &TypeBody, doc: Option<&str>, path: &Path) -> Type {
+        match self.cache.get(name) {
+            Some(Some(ty)) => return ty.clone(),
+            Some(None) => {
+                let message = format!("the type `{name}` holds itself");
+                let diagnostic = Diagnostic::error(Code::E107, path.span, message);
+                self.diagnostics.push(diagnostic.help("recursive types are not in this version of chainrun yet"));
+                return Type::Any;
+            }
+            None => self.cache.insert(name.to_owned(), None),
+        };
+        let ty = match body {
+            TypeBody::Alias(ty) => self.resolve(ty),
+            TypeBody::Record(fields) => {
+                let mut out: Vec<Field> = Vec::with_capacity(fields.len());
+                for field in fields {
+                    if let Some(first) = fields.iter().find(|f| f.name.name == field.name.name)
+                        && first.name.span != field.name.span
+                    {
+                        let message = format!("the field `{}` is given twice", field.name.name);
+                        let diagnostic = Diagnostic::error(Code::E201, field.name.span, message);
+                        self.diagnostics.push(diagnostic.also(first.name.span, "first given here"));
+                        continue;
+                    }
+                    let ty = self.resolve(&field.ty);
+                    out.push(Field { name: field.name.name.clone(), ty, doc: field.doc.clone() });
+                }
+                Type::Record(Arc::new(Record {
+                    name: Some(name.to_owned()),
+                    fields: out,
+                    doc: doc.map(str::to_owned),
+                }))
+            }
+        };
+        self.cache.insert(name.to_owned(), Some(ty.clone()));
+        ty
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading an answer of Ollama: lines of JSON, the last with `done: true`.
+
+use serde_json::Value as Json;
+
+use super::super::{ErrorKind, ProviderError};
+use super::errors::{self, Server};
+use crate::event::Sink;
+use crate::net::{ErrorText, LineError, Lines, Response, classify};
+use crate::value::{Finish, Usage};
+
+/// The least that a line may have, however small `max_response` is: an answer of few bytes comes in lines of more.
+const LEAST_LINE: usize = 1 << 20;
+
+/// What an answer holds, as far as it came.
+#[derive(Default)]
+pub struct Received {
+    /// The answer.
+    pub text: String,
+    /// What `thinking` held.
+    pub reasoning: String,
+    /// The model's name as the server gives it.
+    pub model: Option<String>,
+    /// How the answer ended; none before the last line.
+    pub end: Option<(Finish, Usage)>,
+    tools: bool,
+}
+
+/// Reads the answer to its end and passes its pieces on. The server is read no faster than `sink` takes them.
+///
+/// # Errors
+/// The stream breaks off, holds an error or no JSON, or gets too large.
+pub async fn read(response: &mut Response, sink: &mut Sink, server: &Server) -> Result<Received, ProviderError> {
+    let limit = usize::try_from(sink.max_bytes()).unwrap_or(usize::MAX).max(LEAST_LINE);
+    let mut lines = Lines::new(limit);
+    let mut received = Received::default();
+    loop {
+        let piece = match response.chunk().await {
+            Ok(piece) => piece,
+            Err(failure) => return Err(errors::broke_off(failure, &received, sink.began(), server)),
+        };
+        let at_end = piece.is_none();
+        if let Some(piece) = piece {
+            lines.push(piece.as_ref());
+        }
+        while let Some(line) = lines.next_line().map_err(|e| bad_line(&e, server))? {
+            received.take(&line, sink, server).await?;
+            if received.end.is_some() {
+                return Ok(received);
+            }
+        }
+        if at_end {
+            if let Some(line) = lines.finish().map_err(|e| bad_line(&e, server))? {
+                received.take_last(&line, sink, server).await?;
+            }
+            return if received.end.is_some() {
+                Ok(received)
+            } else {
+                Err(errors::early_end(&received, sink.began(), server))
+            };
+        }
+    }
+}
+
+impl Received {
+    /// A line without a line end, at the end of the body: half a line means that the stream was cut.
+    async fn take_last(&mut self, line: &str, sink: &mut Sink, server: &Server) -> Result<(), ProviderError> {
+        match serde_json::from_str::<Json>(line) {
+            Err(e) if e.is_eof() => Ok(()),
+            _ => self.take(line, sink, server).await,
+        }
+    }
+
+    async fn take(&mut self, line: &str, sink: &mut Sink, server: &Server) -> Result<(), ProviderError> {
+        let json = match serde_json::from_str::<Json>(line) {
+            Ok(json @ Json::Object(_)) => json,
+            _ => return Err(no_json(line, server)),
+        };
+        if json.get("error").is_some_and(|e| !e.is_null()) {
+            return Err(error_line(&json, sink.began(), server));
+        }
+        let host = json.get("remote_host").and_then(Json::as_str).unwrap_or_default();
+        if server.offline && !host.is_empty() {
+            return Err(errors::cloud(&server.model, Some(host)));
+        }
+        if let Some(model) = json.get("model").and_then(Json::as_str).filter(|m| !m.is_empty()) {
+            self.model.get_or_insert_with(|| model.to_owned());
+        }
+        let message = json.get("message").unwrap_or(&json);
+        if let Some(thinking) = message.get("thinking").and_then(Json::as_str) {
+            sink.reasoning(thinking).await?;
+            self.reasoning.push_str(thinking);
+        }
+        let content = message.get("content").or_else(|| json.get("response"));
+        if let Some(content) = content.and_then(Json::as_str) {
+            sink.text(content).await?;
+            self.text.push_str(content);
+        }
+        let calls = message.get("tool_calls").and_then(Json::as_array).is_some_and(|c| !c.is_empty());
+        if calls && !std::mem::replace(&mut self.tools, true) {
+            sink.notice("the model asked for a tool; chainrun calls none, so the request is left out of the answer")
+                .await?;
+        }
+        if json.get("done").and_then(Json::as_bool) == Some(true) {
+            self.end = Some((finish(&json), usage(&json)));
+        }
+        Ok(())
+    }
+}
+
+fn finish(json: &Json) -> Finish {
+    match json.get("done_reason").and_then(Json::as_str) {
+        Some("stop") => Finish::Stop,
+        Some("length") => Finish::Length,
+        _ => Finish::Other,
+    }
+}
+
+/// Token counts. Ollama leaves a count of nothing out, as it does for a prompt that it holds already.
+fn usage(json: &Json) -> Usage {
+    let count = |key: &str| json.get(key).and_then(Json::as_u64);
+    Usage { input: count("prompt_eval_count"), output: count("eval_count") }
+}
+
+/// An error in place of the next piece: the status was 200 before the server knew.
+fn error_line(json: &Json, began: bool, server: &Server) -> ProviderError {
+    let text = ErrorText::from_json(json);
+    if let Some(error) = errors::context_overflow(&text, server) {
+        return error;
+    }
+    // Without a stream the same fault has the status 500.
+    let reply = crate::net::Reply { status: 500, ..Default::default() };
+    let kind = match classify(&reply, &text).0 {
+        crate::net::FailureKind::Busy if !began => ErrorKind::Busy,
+        crate::net::FailureKind::Refused if !began => ErrorKind::Refused,
+        _ => ErrorKind::Broken,
+    };
+    ProviderError::new(kind, format!("Ollama at {} stopped with an error: {}", server.base, text.message))
+}
+
+fn bad_line(error: &LineError, server: &Server) -> ProviderError {
+    match error {
+        LineError::TooLong(limit) => {
+            let message = format!("Ollama at {} sent a line of more than {} MiB", server.base, limit >> 20);
+            ProviderError::new(ErrorKind::TooLarge, message).help("`max_response:` on the model raises the limit")
+        }
+        LineError::NotUtf8(line) => no_json(line, server),
+    }
+}
+
+fn no_json(line: &str, server: &Server) -> ProviderError {
+    let mut shown: String = line.chars().take(200).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    let message = format!("{} sent a line that is no answer of Ollama: {shown}", server.base);
+    ProviderError::new(ErrorKind::Broken, message).help("is this Ollama's own address, or a proxy's?")
+}

@@ -1,0 +1,163 @@
+//! What a run would send, as far as it is known without asking a model.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::frame::{Frame, Reach, Slot};
+use super::request;
+use crate::diag::Diagnostic;
+use crate::event::FrameId;
+use crate::plan::{Ask, BlockId, Cell, Node, NodeKind, Plan, PromptPart, Ref, Resolve, evaluate};
+use crate::source::Span;
+use crate::value::{Request, RequestInput, Value};
+
+/// A call of a model as it would be made.
+pub struct Explained {
+    /// Where the call stands.
+    pub span: Span,
+    /// The call.
+    pub ask: Arc<Ask>,
+    /// The prompt; none where it holds what a model has yet to say.
+    pub request: Option<Request>,
+    /// What the prompt waits for.
+    pub waits: Option<String>,
+}
+
+/// Every call of a plan, in the order in which they would be made.
+///
+/// # Errors
+/// A template that fails with the values at hand.
+pub fn explain(plan: &Plan, variables: &[Value], stdin: Option<&Value>) -> Result<Vec<Explained>, Box<Diagnostic>> {
+    let mut walk = Walk { plan, variables, stdin, out: Vec::new() };
+    walk.block(plan.entry, None, None, Vec::new())?;
+    Ok(walk.out)
+}
+
+struct Walk<'a> {
+    plan: &'a Plan,
+    variables: &'a [Value],
+    stdin: Option<&'a Value>,
+    out: Vec<Explained>,
+}
+
+impl Walk<'_> {
+    /// Walks a block; gives its value if no model has a say in it.
+    fn block(
+        &mut self,
+        block: BlockId,
+        parent: Option<&Rc<Frame>>,
+        input: Option<Value>,
+        arguments: Vec<Value>,
+    ) -> Result<Option<Value>, Box<Diagnostic>> {
+        let nodes = self.plan.block(block).nodes.clone();
+        let frame = Rc::new(Frame::new(FrameId(0), block, nodes.len(), parent.cloned(), input, arguments, None));
+        let mut last = None;
+        for (i, id) in nodes.iter().enumerate() {
+            let node = self.plan.node(*id).clone();
+            let slot = self.node(&node, &frame)?;
+            last = slot.as_ref().map(|s| s.value.clone());
+            if let Some(at) = frame.slots.borrow_mut().get_mut(i) {
+                *at = slot;
+            }
+        }
+        Ok(last)
+    }
+
+    fn reach<'f>(&'f self, frame: &'f Frame) -> Reach<'f> {
+        Reach { frame, variables: self.variables, stdin: self.stdin }
+    }
+
+    fn node(&mut self, node: &Node, frame: &Rc<Frame>) -> Result<Option<Slot>, Box<Diagnostic>> {
+        let known = |value: Value| Some(Slot { value, tainted: None });
+        let left = node.input.as_ref().and_then(|r| self.reach(frame).resolve(r));
+        Ok(match &node.kind {
+            NodeKind::Text(r) if self.names_known(r.names.values(), frame) => {
+                let rendered = r.render(&self.reach(frame))?;
+                let text: String = rendered.segments.iter().map(|s| s.text.as_str()).collect();
+                Some(Slot { value: Value::from(text), tainted: Some(rendered.tainted) })
+            }
+            NodeKind::Raw(r) if self.names_known(r.names.values(), frame) => {
+                known(Value::Raw(Arc::new(r.render(&self.reach(frame))?.segments)))
+            }
+            NodeKind::Prompt(parts) if parts.iter().all(|p| self.part_known(p, frame)) => {
+                known(Value::Prompt(Arc::new(request::messages(parts, &self.reach(frame))?)))
+            }
+            NodeKind::Expression(e) if self.names_known(e.names.values(), frame) => known(e.eval(&self.reach(frame))?),
+            NodeKind::Fill => left.and_then(|v| request::fill(&v)).and_then(|t| known(Value::from(t))),
+            NodeKind::Ask(ask) => {
+                self.ask(node, ask, frame);
+                None
+            }
+            NodeKind::Map(branches) => {
+                let mut all = Some(indexmap::IndexMap::new());
+                for (key, block) in branches.iter() {
+                    let value = self.block(*block, Some(frame), left.clone(), Vec::new())?;
+                    all = all.zip(value).map(|(mut map, value)| {
+                        map.insert(key.clone(), value);
+                        map
+                    });
+                }
+                all.and_then(|map| known(Value::Map(Arc::new(map))))
+            }
+            NodeKind::Try(operands) => {
+                let mut first = None;
+                for (i, block) in operands.iter().enumerate() {
+                    let value = self.block(*block, Some(frame), left.clone(), Vec::new())?;
+                    if i == 0 {
+                        first = value;
+                    }
+                }
+                first.and_then(known)
+            }
+            NodeKind::Call { block, arguments } => {
+                let mut values = Vec::with_capacity(arguments.len());
+                for argument in arguments.iter() {
+                    if self.known(&argument.cell, frame) {
+                        values.push(evaluate(&argument.cell, &self.reach(frame))?);
+                    } else {
+                        // The walk goes on, so that the calls inside are listed.
+                        values.push(Value::from("…"));
+                    }
+                }
+                self.block(*block, Some(frame), left, values)?.and_then(known)
+            }
+            _ => None,
+        })
+    }
+
+    fn ask(&mut self, node: &Node, ask: &Arc<Ask>, frame: &Rc<Frame>) {
+        let reference = node.input.as_ref();
+        let slot = reference.and_then(|r| frame.slot(r));
+        let value = slot.as_ref().map(|s| s.value.clone()).or_else(|| reference.and_then(|r| self.reach(frame).resolve(r)));
+        let tainted = slot.and_then(|s| s.tainted);
+        let input: Option<RequestInput> = value.and_then(|v| request::input(&v, tainted));
+        let constraint = ask.parser.as_ref().and_then(|p| p.constraint());
+        let waits = match (&input, reference) {
+            (None, Some(Ref::Stdin)) => Some("standard input".to_owned()),
+            (None, _) => Some("the answer of an earlier stage".to_owned()),
+            _ => None,
+        };
+        let request = input.map(|input| Request { input, constraint });
+        self.out.push(Explained { span: node.span, ask: ask.clone(), request, waits });
+    }
+
+    fn part_known(&self, part: &PromptPart, frame: &Frame) -> bool {
+        match part {
+            PromptPart::Message(_, rendering) => self.names_known(rendering.names.values(), frame),
+            PromptPart::Messages(cell, _) => self.known(cell, frame),
+        }
+    }
+
+    fn names_known<'c>(&self, mut cells: impl Iterator<Item = &'c Cell>, frame: &Frame) -> bool {
+        cells.all(|c| self.known(c, frame))
+    }
+
+    fn known(&self, cell: &Cell, frame: &Frame) -> bool {
+        match cell {
+            Cell::Constant(_) => true,
+            Cell::Ref(reference) | Cell::Field(reference, _) => self.reach(frame).resolve(reference).is_some(),
+            Cell::Template(r) => self.names_known(r.names.values(), frame),
+            Cell::Expression(e) => self.names_known(e.names.values(), frame),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! From values to what a model is asked with, and back to text.
+
+use crate::plan::{Cell, PromptPart, Resolve, evaluate};
+use crate::diag::{Code, Diagnostic};
+use crate::source::Span;
+use crate::value::{Message, RequestInput, Role, Tainted, Value};
+
+/// What a model is asked with for the value on its left; none for a value that is no prompt.
+pub fn input(value: &Value, tainted: Option<Vec<Tainted>>) -> Option<RequestInput> {
+    let user = |text: &str| {
+        let mut message = Message::new(Role::User, text);
+        // Text that no template of the file wrote is a value as a whole.
+        message.tainted =
+            tainted.clone().unwrap_or_else(|| vec![Tainted { name: "input".to_owned(), text: text.to_owned() }]);
+        RequestInput::Messages(vec![message])
+    };
+    match value {
+        Value::Text(text) => Some(user(text)),
+        Value::Message(message) => Some(user(&message.text)),
+        Value::Prompt(messages) => Some(RequestInput::Messages(messages.to_vec())),
+        Value::Raw(segments) => Some(RequestInput::Raw(segments.to_vec())),
+        _ => None,
+    }
+}
+
+/// The messages of a prompt, rendered. A block that renders empty is not sent.
+///
+/// # Errors
+/// A template that fails, or a history that holds what is no message.
+pub fn messages(parts: &[PromptPart], resolve: &dyn Resolve) -> Result<Vec<Message>, Box<Diagnostic>> {
+    let mut out = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part {
+            PromptPart::Message(role, rendering) => {
+                let rendered = rendering.render(resolve)?;
+                let text: String = rendered.segments.iter().map(|s| s.text.as_str()).collect();
+                if !text.trim().is_empty() {
+                    let mut message = Message::new(*role, text);
+                    message.tainted = rendered.tainted;
+                    out.push(message);
+                }
+            }
+            PromptPart::Messages(cell, span) => out.extend(history(cell, *span, resolve)?),
+        }
+    }
+    Ok(out)
+}
+
+fn history(cell: &Cell, span: Span, resolve: &dyn Resolve) -> Result<Vec<Message>, Box<Diagnostic>> {
+    let wrong = |what: String| Box::new(Diagnostic::error(Code::E211, span, what));
+    let items = match evaluate(cell, resolve)? {
+        Value::Prompt(messages) => messages.to_vec(),
+        Value::List(items) => {
+            let ty = crate::value::Type::Message;
+            let mut out = Vec::with_capacity(items.len());
+            for (i, item) in items.iter().enumerate() {
+                match ty.accept(item) {
+                    Ok(Value::Message(message)) => out.push((*message).clone()),
+                    Ok(other) => return Err(wrong(format!("item {i} is {}, not a message", other.kind()))),
+                    Err(e) => return Err(wrong(format!("item {i} is no message: {e}"))),
+                }
+            }
+            out
+        }
+        other => return Err(wrong(format!("`messages` wants a list of messages, found {}", other.kind()))),
+    };
+    if let Some(i) = items.iter().position(|m| m.role == Role::System) {
+        let diagnostic = wrong(format!("item {i} is a `system` message, and a history holds what was said"));
+        return Err(Box::new(diagnostic.help("a `system` block of the prompt frames the model")));
+    }
+    Ok(items
+        .into_iter()
+        .map(|mut m| {
+            m.tainted = vec![Tainted { name: "messages".to_owned(), text: m.text.clone() }];
+            m
+        })
+        .collect())
+}
+
+/// A prompt as text, with no model in between: one message gives its text, several give `role: text` paragraphs.
+pub fn fill(value: &Value) -> Option<String> {
+    match value {
+        Value::Prompt(messages) => Some(match messages.as_slice() {
+            [one] => one.text.clone(),
+            all => {
+                all.iter().map(|m| format!("{}: {}", m.role.name(), m.text)).collect::<Vec<_>>().join("\n\n")
+            }
+        }),
+        other => other.as_text().map(|t| t.into_owned()),
+    }
+}
