@@ -65,7 +65,10 @@ fn missing(plan: &plan::Plan, severity: Severity, context: &Arc<Context>) -> Vec
                 && context.var(name).is_none()
             {
                 let message = format!("the secret `{name}` is not set in the environment");
-                out.push(Diagnostic::new(severity, Code::E310, Some(option.span), message).help(format!("set it: `export {name}=…`")));
+                out.push(
+                    Diagnostic::new(severity, Code::E310, Some(option.span), message)
+                        .help(format!("set it: `export {name}=…`")),
+                );
             }
         }
         if let Some(provider) = plan::fixed_provider(plan, entry, context) {

@@ -92,7 +92,10 @@ fn variable(
     let value = match value.strip_prefix('@') {
         None => GivenValue::Text(value.to_owned()),
         Some(rest) if rest.starts_with('@') => GivenValue::Text(rest.to_owned()),
-        Some("-") => GivenValue::File("-".into(), stdin.text().map_err(|e| Box::new(Diagnostic::error(Code::E001, value_span, e)))?),
+        Some("-") => GivenValue::File(
+            "-".into(),
+            stdin.text().map_err(|e| Box::new(Diagnostic::error(Code::E001, value_span, e)))?,
+        ),
         Some(path) => {
             let full = context.cwd.join(path);
             let mut read = Sources::new();
@@ -115,7 +118,8 @@ fn from_file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Ve
     let line = sources.add(NAME, format!("--vars {shown}"));
     let place = Span::new(line, 7, 7 + shown.len());
     let wrong = |text: String| Box::new(Diagnostic::error(Code::E001, place, text));
-    let file = sources.load(&shown, &context.cwd.join(path)).map_err(|e| wrong(format!("`{shown}` cannot be read: {e}")))?;
+    let file =
+        sources.load(&shown, &context.cwd.join(path)).map_err(|e| wrong(format!("`{shown}` cannot be read: {e}")))?;
     let text = sources.get(file).text.clone();
     let json = crate::config::yaml(&text).map_err(|e| wrong(format!("`{shown}` is no YAML or JSON: {e}")))?;
     let serde_json::Value::Object(map) = json else {
@@ -166,10 +170,11 @@ pub fn overrides(
     context: &Context,
 ) -> Result<Vec<Override>, Vec<Diagnostic>> {
     let (mut out, mut wrong) = (Vec::new(), Vec::new());
-    let mut add = |name: &str, text: &str, origin: Origin, sources: &mut Sources| match model(name, text, origin, sources) {
-        Ok(change) => out.push(change),
-        Err(diagnostics) => wrong.extend(diagnostics),
-    };
+    let mut add =
+        |name: &str, text: &str, origin: Origin, sources: &mut Sources| match model(name, text, origin, sources) {
+            Ok(change) => out.push(change),
+            Err(diagnostics) => wrong.extend(diagnostics),
+        };
     if let Some((text, origin)) = configured {
         let name = match &origin {
             Origin::Config(path) => path.display().to_string(),
@@ -203,7 +208,9 @@ fn model(source: &str, text: &str, origin: Origin, sources: &mut Sources) -> Res
     let rest = &text[start..];
     if rest.trim().is_empty() {
         let diagnostic = Diagnostic::error(Code::E305, Span::new(file, 0, text.len()), "no model is named");
-        return Err(vec![diagnostic.help("as in `--model ollama:llama3.2` or `--model 'ollama(\"llama3.2\", temperature: 0)'`")]);
+        return Err(vec![
+            diagnostic.help("as in `--model ollama:llama3.2` or `--model 'ollama(\"llama3.2\", temperature: 0)'`"),
+        ]);
     }
     let pipeline = match short_form(rest, span) {
         Some(pipeline) => pipeline,
@@ -258,12 +265,17 @@ pub fn configured(root: &Path, sources: &mut Sources) -> Result<Option<(String, 
     let map: IndexMap<String, serde_json::Value> = match json {
         serde_json::Value::Null => return Ok(None),
         serde_json::Value::Object(map) => map.into_iter().collect(),
-        _ => return Err(wrong(whole, "it holds no settings".to_owned()).help_boxed("write one a line: `model: ollama:llama3.2`")),
+        _ => {
+            return Err(wrong(whole, "it holds no settings".to_owned())
+                .help_boxed("write one a line: `model: ollama:llama3.2`"));
+        }
     };
     for key in map.keys() {
         if key != "model" {
             let diagnostic = wrong(key_place(file, &text, key), format!("there is no setting `{key}`"));
-            return Err(Box::new(diagnostic.did_you_mean(key, ["model"].into_iter()).help("the one setting is `model`")));
+            return Err(Box::new(
+                diagnostic.did_you_mean(key, ["model"].into_iter()).help("the one setting is `model`"),
+            ));
         }
     }
     match map.get("model") {

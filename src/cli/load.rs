@@ -69,7 +69,12 @@ pub fn project(base: &Path) -> PathBuf {
 ///
 /// # Errors
 /// A model that cannot be read, or a configuration that is not valid.
-pub fn settings(words: &[String], loaded: &Loaded, sources: &mut Sources, context: &Context) -> Result<Settings, Vec<Diagnostic>> {
+pub fn settings(
+    words: &[String],
+    loaded: &Loaded,
+    sources: &mut Sources,
+    context: &Context,
+) -> Result<Settings, Vec<Diagnostic>> {
     let configured = configured(&project(&loaded.base), sources).map_err(|d| vec![*d])?;
     let overrides = overrides(words, configured, sources, context)?;
     Ok(Settings { overrides, base: loaded.base.clone(), cwd: context.cwd.clone() })
@@ -79,7 +84,13 @@ pub fn settings(words: &[String], loaded: &Loaded, sources: &mut Sources, contex
 ///
 /// # Errors
 /// There is none, or there are several.
-pub fn chain(args: &RunArgs, names: &[&str], signatures: &str, sources: &mut Sources, place: Span) -> Result<String, Box<Diagnostic>> {
+pub fn chain(
+    args: &RunArgs,
+    names: &[&str],
+    signatures: &str,
+    sources: &mut Sources,
+    place: Span,
+) -> Result<String, Box<Diagnostic>> {
     if let Some(wanted) = &args.chain {
         if names.contains(&wanted.as_str()) {
             return Ok(wanted.clone());

@@ -175,7 +175,9 @@ async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        if let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
@@ -216,7 +218,9 @@ impl Reading<'_> {
         self.record(&event).await?;
         match &event.kind {
             EventKind::Settled => self.settled = true,
-            EventKind::Token { text } if self.stream && self.is_live(&event) && (self.settled || self.output.terminal) => {
+            EventKind::Token { text }
+                if self.stream && self.is_live(&event) && (self.settled || self.output.terminal) =>
+            {
                 self.output.write(text).await?;
                 self.printed.push_str(text);
             }

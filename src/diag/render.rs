@@ -21,7 +21,10 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, color: bool) -> String
         add(&mut windows, sources, span, &diagnostic.label, true);
     }
     for label in &diagnostic.labels {
-        add(&mut windows, sources, label.span, &label.text, false);
+        // The header names the first place alone; the others carry theirs.
+        let (line, column) = sources.line_column(label.span);
+        let text = format!("{} ({}:{line}:{column})", label.text, sources.get(label.span.file).name);
+        add(&mut windows, sources, label.span, &text, false);
     }
     let mut group = Group::with_title(title);
     for (file, window) in &windows {

@@ -99,8 +99,9 @@ fn unfit(variable: &Variable, error: &TypeError, span: Span) -> Diagnostic {
 
 fn unknown(plan: &Plan, item: &Given) -> Diagnostic {
     let names: Vec<String> = plan.variables.iter().map(|v| v.name.clone()).collect();
-    let diagnostic = Diagnostic::error(Code::E301, item.name_span, format!("the chain has no variable `{}`", item.name))
-        .did_you_mean(&item.name, names.iter().map(String::as_str));
+    let diagnostic =
+        Diagnostic::error(Code::E301, item.name_span, format!("the chain has no variable `{}`", item.name))
+            .did_you_mean(&item.name, names.iter().map(String::as_str));
     if names.is_empty() {
         diagnostic.help("it reads no variables at all")
     } else {
@@ -291,7 +292,11 @@ pub fn fixed_provider(
     Some(made)
 }
 
-fn made(entry: &ModelEntry, config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, Box<Diagnostic>> {
+fn made(
+    entry: &ModelEntry,
+    config: &ModelConfig,
+    context: &Arc<Context>,
+) -> Result<Arc<dyn Provider>, Box<Diagnostic>> {
     providers::build(config, context).map_err(|e| {
         let span = entry.argument.as_ref().map_or(entry.span, |(_, s)| *s);
         let diagnostic = Diagnostic::error(Code::E209, span, e.message);
@@ -355,5 +360,6 @@ fn option(
         }
         OptionCell::Expression(evaluation) => evaluation.eval(&Variables(variables))?,
     };
-    convert(value, kind).map_err(|e| Box::new(Diagnostic::new(Severity::Error, Code::E209, Some(span), format!("`{name}` {e}"))))
+    convert(value, kind)
+        .map_err(|e| Box::new(Diagnostic::new(Severity::Error, Code::E209, Some(span), format!("`{name}` {e}"))))
 }

@@ -88,15 +88,18 @@ impl<'a> Declarations<'a> {
         for decl in &file.decls {
             all.declare(decl, diagnostics);
         }
-        if let (Some(bare), Some((name, (span, _)))) = (
-            &all.bare,
-            all.named.iter().find(|(_, (_, n))| matches!(n, Named::Chain(_))),
-        ) {
+        if let (Some(bare), Some((name, (span, _)))) =
+            (&all.bare, all.named.iter().find(|(_, (_, n))| matches!(n, Named::Chain(_))))
+        {
             diagnostics.push(
-                Diagnostic::error(Code::E216, bare.body.span, "a file holds either one bare pipeline or chains, not both")
-                    .label("a bare pipeline")
-                    .also(*span, format!("the chain `{name}`"))
-                    .help("give the pipeline a name: `chain main = …`"),
+                Diagnostic::error(
+                    Code::E216,
+                    bare.body.span,
+                    "a file holds either one bare pipeline or chains, not both",
+                )
+                .label("a bare pipeline")
+                .also(*span, format!("the chain `{name}`"))
+                .help("give the pipeline a name: `chain main = …`"),
             );
         }
         all
@@ -114,7 +117,8 @@ impl<'a> Declarations<'a> {
             DeclKind::Model { name, body } => self.name(name, Named::Model(body), diagnostics),
             DeclKind::Prompt { name, body } => self.name(name, Named::Prompt(body), diagnostics),
             DeclKind::Chain { name, params, result, body } => {
-                let chain = ChainDecl { name: Some(name), params: params.as_deref(), result: result.as_ref(), body, doc };
+                let chain =
+                    ChainDecl { name: Some(name), params: params.as_deref(), result: result.as_ref(), body, doc };
                 self.name(name, Named::Chain(chain), diagnostics);
             }
             DeclKind::Bare(body) => match &self.bare {
@@ -246,7 +250,8 @@ pub fn reserved(name: &Ident, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let is = RESERVED.contains(&name.name.as_str()) || name.name == "tool";
     if is {
         diagnostics.push(
-            Diagnostic::error(Code::E202, name.span, format!("`{}` is reserved", name.name)).help("choose another name"),
+            Diagnostic::error(Code::E202, name.span, format!("`{}` is reserved", name.name))
+                .help("choose another name"),
         );
     }
     is
@@ -257,8 +262,12 @@ pub fn has_hyphen(name: &Ident, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let is = name.name.contains('-');
     if is {
         diagnostics.push(
-            Diagnostic::error(Code::E202, name.span, format!("`{}` has a hyphen, which templates read as minus", name.name))
-                .help(format!("call it `{}`", name.name.replace('-', "_"))),
+            Diagnostic::error(
+                Code::E202,
+                name.span,
+                format!("`{}` has a hyphen, which templates read as minus", name.name),
+            )
+            .help(format!("call it `{}`", name.name.replace('-', "_"))),
         );
     }
     is

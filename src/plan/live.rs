@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Block, BlockId, Node, NodeKind};
-use crate::parsers::Parser;
 
 /// Marks the calls of models that give the text of `block`. `discardable`: an enclosing `??` may put something else in
 /// its place.
@@ -12,11 +11,7 @@ pub fn mark(nodes: &mut [Node], blocks: &[Block], block: BlockId, discardable: b
     let Some(last) = block.nodes.last() else { return };
     let inner = match &mut nodes[last.0 as usize].kind {
         NodeKind::Ask(ask) => {
-            let streams = match ask.parser.as_deref() {
-                None | Some(Parser::Text) => true,
-                Some(_) => false,
-            };
-            if streams {
+            if ask.parser.as_ref().is_none_or(|p| p.name() == "text") {
                 let ask = Arc::make_mut(ask);
                 ask.live = true;
                 ask.discardable = discardable;

@@ -34,7 +34,12 @@ impl Lowerer<'_> {
         match self.declarations.named.get(name.as_str()) {
             Some((_, Named::Model(_))) => true,
             Some(_) => false,
-            None => name == "llm" || providers::find(&name).is_some() || LATER_PROVIDERS.contains(&name.as_str()) || name == "local",
+            None => {
+                name == "llm"
+                    || providers::find(&name).is_some()
+                    || LATER_PROVIDERS.contains(&name.as_str())
+                    || name == "local"
+            }
         }
     }
 
@@ -47,14 +52,17 @@ impl Lowerer<'_> {
                 self.model_pipeline("llm", &change.pipeline, &stand);
                 continue;
             };
-            if name.name == "llm" || matches!(self.declarations.named.get(name.name.as_str()), Some((_, Named::Model(_)))) {
+            if name.name == "llm"
+                || matches!(self.declarations.named.get(name.name.as_str()), Some((_, Named::Model(_))))
+            {
                 continue;
             }
             let models = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Model(_)));
             let names: Vec<String> = models.map(|(n, _)| (*n).to_owned()).collect();
-            let diagnostic = Diagnostic::error(Code::E301, name.span, format!("the file declares no model `{}`", name.name))
-                .did_you_mean(&name.name, names.iter().map(String::as_str))
-                .help(format!("it declares: {}", super::prompts::list(&names)));
+            let diagnostic =
+                Diagnostic::error(Code::E301, name.span, format!("the file declares no model `{}`", name.name))
+                    .did_you_mean(&name.name, names.iter().map(String::as_str))
+                    .help(format!("it declares: {}", super::prompts::list(&names)));
             self.error(diagnostic);
         }
     }
@@ -100,8 +108,9 @@ impl Lowerer<'_> {
 
     fn default_model(&mut self, span: Span) -> Option<ModelId> {
         let Some(spec) = providers::find("local") else {
-            let diagnostic = Diagnostic::error(Code::E206, span, "this build has no `local` provider, so `llm` must be named")
-                .help("`--model ollama:llama3.2`, or `model llm = …` in the file");
+            let diagnostic =
+                Diagnostic::error(Code::E206, span, "this build has no `local` provider, so `llm` must be named")
+                    .help("`--model ollama:llama3.2`, or `model llm = …` in the file");
             self.error(diagnostic);
             return None;
         };
@@ -126,8 +135,9 @@ impl Lowerer<'_> {
         let operands = match pipeline.stages.as_slice() {
             [stage] if stage.alias.is_none() => &stage.operands,
             _ => {
-                let diagnostic = Diagnostic::error(Code::E207, pipeline.span, "a model is a call or a name, not a pipeline")
-                    .help("as in `ollama(\"mistral\")`, or `a ?? b`");
+                let diagnostic =
+                    Diagnostic::error(Code::E207, pipeline.span, "a model is a call or a name, not a pipeline")
+                        .help("as in `ollama(\"mistral\")`, or `a ?? b`");
                 self.error(diagnostic);
                 return None;
             }
@@ -148,8 +158,9 @@ impl Lowerer<'_> {
             OperandKind::Call { path, args } => (path, args.as_deref()),
             OperandKind::Group(inner) => return self.model_pipeline(name, inner, stand),
             _ => {
-                let diagnostic = Diagnostic::error(Code::E207, operand.span, "a model is a call of a provider or a name")
-                    .help("as in `ollama(\"mistral\")`");
+                let diagnostic =
+                    Diagnostic::error(Code::E207, operand.span, "a model is a call of a provider or a name")
+                        .help("as in `ollama(\"mistral\")`");
                 self.error(diagnostic);
                 return None;
             }
@@ -223,7 +234,9 @@ impl Lowerer<'_> {
             let kept = std::mem::take(&mut entry.options);
             if let Some(arg) = args.iter().find(|a| a.name.is_none()) {
                 let message = format!("`{name}` is declared already: here it takes options by name alone");
-                self.error(Diagnostic::error(Code::E210, arg.span, message).help(format!("as in `{name}(temperature: 0)`")));
+                self.error(
+                    Diagnostic::error(Code::E210, arg.span, message).help(format!("as in `{name}(temperature: 0)`")),
+                );
                 return None;
             }
             if !self.options(&mut entry, args, stand) {
@@ -291,19 +304,27 @@ impl Lowerer<'_> {
     /// An option's value, checked as far as it is known.
     fn option(&mut self, spec: &'static OptionSpec, value: &Pipeline, stand: &Stand) -> Option<OptionCell> {
         let Some(operand) = value.single() else {
-            self.error(Diagnostic::error(Code::E209, value.span, format!("`{}` wants {}", spec.name, spec.kind.describe())));
+            self.error(Diagnostic::error(
+                Code::E209,
+                value.span,
+                format!("`{}` wants {}", spec.name, spec.kind.describe()),
+            ));
             return None;
         };
         let scope = Scope::default();
         let place = Place::new(&scope);
         match (&operand.kind, spec.kind) {
-            (OperandKind::Number(number), OptionKind::Duration) => match duration(number) {
-                Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
-                Err(diagnostic) => {
-                    self.error(diagnostic);
-                    return None;
+            (OperandKind::Number(number), kind)
+                if kind == OptionKind::Duration || (kind == OptionKind::Any && !number.unit.is_empty()) =>
+            {
+                match duration(number) {
+                    Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
+                    Err(diagnostic) => {
+                        self.error(diagnostic);
+                        return None;
+                    }
                 }
-            },
+            }
             (OperandKind::Text(text), _) if text.text.contains("{{") || text.text.contains("{%") => {
                 if !stand.in_file {
                     return self.no_template(operand.span);
@@ -316,7 +337,9 @@ impl Lowerer<'_> {
                 }
                 return self.expression(expr, &place).map(|(e, _)| OptionCell::Expression(e));
             }
-            (OperandKind::Call { path, args: None }, _) if !matches!(path.text().as_str(), "true" | "false" | "none") => {
+            (OperandKind::Call { path, args: None }, _)
+                if !matches!(path.text().as_str(), "true" | "false" | "none") =>
+            {
                 return self.secret(spec, path);
             }
             _ => {}
@@ -346,7 +369,9 @@ impl Lowerer<'_> {
                 return Some(OptionCell::Secret(name));
             }
             let message = format!("`{name}` is a secret, and `{}` would show it", spec.name);
-            self.error(Diagnostic::error(Code::E215, path.span, message).help("secrets stand in options such as `api_key:`"));
+            self.error(
+                Diagnostic::error(Code::E215, path.span, message).help("secrets stand in options such as `api_key:`"),
+            );
             return None;
         }
         let diagnostic = if self.declarations.variables.contains_key(name.as_str()) {
@@ -375,8 +400,7 @@ fn unknown_option(spec: &'static Spec, name: &str, span: Span) -> Diagnostic {
     if let Some(near) = nearest(name, names) {
         return diagnostic.help(format!("did you mean `{near}`?"));
     }
-    let others: Vec<&str> =
-        providers::PROVIDERS.iter().filter(|s| s.option(name).is_some()).map(|s| s.name).collect();
+    let others: Vec<&str> = providers::PROVIDERS.iter().filter(|s| s.option(name).is_some()).map(|s| s.name).collect();
     let known: Vec<&str> = spec.all_options().map(|o| o.name).collect();
     let diagnostic = if others.is_empty() {
         diagnostic

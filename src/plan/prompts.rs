@@ -172,8 +172,9 @@ impl Lowerer<'_> {
                 Some((Cell::Ref(home.seen_from(self.depth())), ty.clone()))
             }
             None => {
-                let diagnostic = Diagnostic::error(Code::E204, span, "there is no `input` here")
-                    .help("a chain with parameters sees its parameters alone; at its beginning nothing stands on the left");
+                let diagnostic = Diagnostic::error(Code::E204, span, "there is no `input` here").help(
+                    "a chain with parameters sees its parameters alone; at its beginning nothing stands on the left",
+                );
                 self.error(diagnostic);
                 None
             }
@@ -194,9 +195,10 @@ impl Lowerer<'_> {
     fn variable_name(&mut self, name: &str, span: Span, place: &Place) -> Option<(Cell, Type)> {
         let scope = place.scope;
         if let Some(declared) = self.declarations.secrets.get(name) {
-            let diagnostic = Diagnostic::error(Code::E215, span, format!("`{name}` is a secret, and no template may read it"))
-                .also(*declared, "declared here")
-                .help(format!("a secret stands bare in an option of a model: `api_key: {name}`"));
+            let diagnostic =
+                Diagnostic::error(Code::E215, span, format!("`{name}` is a secret, and no template may read it"))
+                    .also(*declared, "declared here")
+                    .help(format!("a secret stands bare in an option of a model: `api_key: {name}`"));
             self.error(diagnostic);
             return None;
         }
@@ -216,8 +218,8 @@ impl Lowerer<'_> {
         let message = format!("unknown variable `{name}`");
         if scope.closed {
             let hidden = self.declarations.variables.get(name);
-            let diagnostic = Diagnostic::error(Code::E204, span, message)
-                .did_you_mean(name, known.iter().map(String::as_str));
+            let diagnostic =
+                Diagnostic::error(Code::E204, span, message).did_you_mean(name, known.iter().map(String::as_str));
             return match hidden {
                 Some((param, _)) => diagnostic
                     .also(param.name.span, "the file's variable is out of sight here")
@@ -245,21 +247,24 @@ impl Lowerer<'_> {
                 (Type::List(of), PathPart::Index(_)) => (**of).clone(),
                 (Type::Prompt, PathPart::Index(_)) => Type::Message,
                 (_, PathPart::Index(_)) => Type::Any,
-                (_, PathPart::Name(field) | PathPart::Field(field)) => match field_type(&ty, field) {
-                    Some(ty) => ty,
-                    None => {
-                        let range = if i == last { &name_use.last_range } else { &name_use.range };
-                        let span = locate(range);
-                        let names = field_names(&ty);
-                        let mut diagnostic = Diagnostic::error(Code::E212, span, format!("{ty} has no field `{field}`"))
-                            .did_you_mean(field, names.iter().map(String::as_str));
-                        if !names.is_empty() {
-                            diagnostic = diagnostic.help(format!("its fields are: {}", list(&names)));
+                (_, PathPart::Name(field) | PathPart::Field(field) | PathPart::Key(field)) => {
+                    match field_type(&ty, field) {
+                        Some(ty) => ty,
+                        None => {
+                            let range = if i == last { &name_use.last_range } else { &name_use.range };
+                            let span = locate(range);
+                            let names = field_names(&ty);
+                            let mut diagnostic =
+                                Diagnostic::error(Code::E212, span, format!("{ty} has no field `{field}`"))
+                                    .did_you_mean(field, names.iter().map(String::as_str));
+                            if !names.is_empty() {
+                                diagnostic = diagnostic.help(format!("its fields are: {}", list(&names)));
+                            }
+                            self.error(diagnostic);
+                            return None;
                         }
-                        self.error(diagnostic);
-                        return None;
                     }
-                },
+                }
             };
         }
         Some(ty)
@@ -274,9 +279,13 @@ impl Lowerer<'_> {
             .or_else(|| if scope.closed { None } else { self.variable_span(name) });
         match other {
             Some(other) => {
-                let diagnostic = Diagnostic::error(Code::E213, span, format!("`{name}` is in reach already, and no name hides another"))
-                    .also(other, "made or first read here")
-                    .help("choose another name");
+                let diagnostic = Diagnostic::error(
+                    Code::E213,
+                    span,
+                    format!("`{name}` is in reach already, and no name hides another"),
+                )
+                .also(other, "made or first read here")
+                .help("choose another name");
                 self.error(diagnostic);
                 false
             }
@@ -314,7 +323,9 @@ impl Lowerer<'_> {
                 self.error(Diagnostic::error(Code::E215, path.span, message).help("as in `api_key: TOKEN`"));
                 None
             }
-            OperandKind::Call { path, args: None } if self.declarations.variables.contains_key(path.text().as_str()) => {
+            OperandKind::Call { path, args: None }
+                if self.declarations.variables.contains_key(path.text().as_str()) =>
+            {
                 let message = format!("`{0}` is a variable: a value is read through `{{{{ {0} }}}}`", path.text());
                 self.error(Diagnostic::error(Code::E203, path.span, message));
                 None
@@ -376,8 +387,9 @@ impl Lowerer<'_> {
         let place = Place { scope: place.scope, ahead: None, infer: wanted.clone() };
         let (evaluation, ty) = self.expression(expr, &place)?;
         if !ty.fits(&wanted) && ty != Type::Prompt {
-            let diagnostic = Diagnostic::error(Code::E211, expr.span, format!("`messages` wants [Message], found {ty}"))
-                .help("declare the variable as `[Message]`; an item is `{ role: user, text: … }`");
+            let diagnostic =
+                Diagnostic::error(Code::E211, expr.span, format!("`messages` wants [Message], found {ty}"))
+                    .help("declare the variable as `[Message]`; an item is `{ role: user, text: … }`");
             self.error(diagnostic);
             return None;
         }
@@ -471,9 +483,7 @@ fn field_type(ty: &Type, name: &str) -> Option<Type> {
     match ty {
         Type::Any => Some(Type::Any),
         Type::Map(of) => Some((**of).clone()),
-        Type::Message => {
-            super::scope::MESSAGE_FIELDS.iter().find(|(n, _)| *n == name).map(|(_, ty)| ty.clone())
-        }
+        Type::Message => super::scope::MESSAGE_FIELDS.iter().find(|(n, _)| *n == name).map(|(_, ty)| ty.clone()),
         Type::Optional(of) => field_type(of, name).map(|_| Type::Any),
         Type::Union(all) => {
             let mut out: Option<Type> = None;

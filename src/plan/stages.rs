@@ -13,7 +13,9 @@ use super::{Argument, Ask, BlockId, Cell, ModelId, Node, NodeKind, PromptPart, R
 use crate::diag::{Code, Diagnostic};
 use crate::parsers::{self, Parser};
 use crate::source::Span;
-use crate::syntax::ast::{Arg, Ident, MapEntry, Operand, OperandKind, Path, Pipeline, PromptBody, Stage, TypeExpr, TypeKind};
+use crate::syntax::ast::{
+    Arg, Ident, MapEntry, Operand, OperandKind, Path, Pipeline, PromptBody, Stage, TypeExpr, TypeKind,
+};
 use crate::value::{Field, Record, Type, Value};
 
 /// The single names that the stages of a pipeline use.
@@ -249,7 +251,9 @@ impl Lowerer<'_> {
             }
         }
         if entries.is_empty() {
-            self.error(Diagnostic::error(Code::E104, span, "an empty map does nothing").help("give it a branch: `{ a: … }`"));
+            self.error(
+                Diagnostic::error(Code::E104, span, "an empty map does nothing").help("give it a branch: `{ a: … }`"),
+            );
             fine = false;
         }
         if !fine {
@@ -259,7 +263,13 @@ impl Lowerer<'_> {
         Some(self.place_node(span, NodeKind::Map(Arc::new(branches)), ty, scope))
     }
 
-    fn fallbacks(&mut self, operands: &[Operand], span: Span, scope: &Scope, ahead: Option<&Parser>) -> Option<(Home, Type)> {
+    fn fallbacks(
+        &mut self,
+        operands: &[Operand],
+        span: Span,
+        scope: &Scope,
+        ahead: Option<&Parser>,
+    ) -> Option<(Home, Type)> {
         let prompts = operands.iter().map(|o| self.is_prompt(o)).collect::<Vec<_>>();
         if let (Some(at), Some(other)) = (prompts.iter().position(|p| *p), prompts.iter().position(|p| !*p)) {
             let diagnostic = Diagnostic::error(
@@ -301,7 +311,13 @@ impl Lowerer<'_> {
         }
     }
 
-    fn operand_block(&mut self, operand: &Operand, scope: &Scope, failure: bool, ahead: Option<&Parser>) -> Option<(BlockId, Type)> {
+    fn operand_block(
+        &mut self,
+        operand: &Operand,
+        scope: &Scope,
+        failure: bool,
+        ahead: Option<&Parser>,
+    ) -> Option<(BlockId, Type)> {
         if let OperandKind::Group(inner) = &operand.kind {
             return self.inner_block(inner, scope, failure);
         }
@@ -328,7 +344,13 @@ impl Lowerer<'_> {
         self.end(None).zip(lowered.map(|(_, ty)| ty))
     }
 
-    fn ask(&mut self, stage: &Stage, merge: Option<&Stage>, behind: Option<&Stage>, scope: &Scope) -> Option<(Home, Type)> {
+    fn ask(
+        &mut self,
+        stage: &Stage,
+        merge: Option<&Stage>,
+        behind: Option<&Stage>,
+        scope: &Scope,
+    ) -> Option<(Home, Type)> {
         let mut models = Vec::new();
         let mut fine = true;
         for operand in &stage.operands {
@@ -346,8 +368,12 @@ impl Lowerer<'_> {
             && let Some(p) = &parser
             && p.parser.repair() > 0
         {
-            let diagnostic = Diagnostic::error(Code::E209, p.span, "`repair:` asks the model again, so the parser must stand right behind it")
-                .help("give the parsed value a name instead of the message: `llm | json(…) as m`");
+            let diagnostic = Diagnostic::error(
+                Code::E209,
+                p.span,
+                "`repair:` asks the model again, so the parser must stand right behind it",
+            )
+            .help("give the parsed value a name instead of the message: `llm | json(…) as m`");
             self.error(diagnostic);
             fine = false;
         }
@@ -433,6 +459,7 @@ impl Lowerer<'_> {
 
     fn unknown_stage(&self, path: &Path, name: &str, called: bool) -> Diagnostic {
         let declarations = self.declarations;
+
         if let Some((param, _)) = declarations.variables.get(name) {
             let message = format!("`{name}` is a variable, and a bare name is always a stage");
             return Diagnostic::error(Code::E203, path.span, message)
@@ -451,11 +478,12 @@ impl Lowerer<'_> {
         }
         let code = if called { Code::E206 } else { Code::E203 };
         let what = if called { "provider, parser, prompt or chain" } else { "prompt, model, chain or parser" };
-        let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..))).map(|(n, _)| *n);
-        let providers = crate::providers::PROVIDERS.iter().map(|s| s.name);
-        let names = declared.chain(parsers::names()).chain(providers).chain(["fill", "llm"]);
+        let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..)));
+        let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
+        let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
+        names.extend(built_in.chain(["fill", "llm"]).map(str::to_owned));
         let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
-        let near = crate::value::nearest(name, names);
+        let near = crate::value::nearest(name, names.iter().map(String::as_str));
         match near {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("declare it, or write the text in quotes: `\"{name}\"`")),
@@ -510,8 +538,9 @@ impl Lowerer<'_> {
         let mut out: Vec<(&Ident, &Arg)> = Vec::new();
         for arg in args.unwrap_or_default() {
             let Some(name) = &arg.name else {
-                let diagnostic = Diagnostic::error(Code::E210, arg.span, format!("{whose} takes its arguments by name"))
-                    .help("as in `define(word: {{ x }})`");
+                let diagnostic =
+                    Diagnostic::error(Code::E210, arg.span, format!("{whose} takes its arguments by name"))
+                        .help("as in `define(word: {{ x }})`");
                 self.error(diagnostic);
                 continue;
             };
@@ -545,7 +574,14 @@ impl Lowerer<'_> {
         fine
     }
 
-    fn chain_stage(&mut self, name: &str, chain: &ChainDecl, args: Option<&[Arg]>, span: Span, scope: &Scope) -> Option<(Home, Type)> {
+    fn chain_stage(
+        &mut self,
+        name: &str,
+        chain: &ChainDecl,
+        args: Option<&[Arg]>,
+        span: Span,
+        scope: &Scope,
+    ) -> Option<(Home, Type)> {
         let whose = format!("the chain `{name}`");
         let given = self.named_arguments(args, &whose);
         let depth = self.depth() + 1;
@@ -559,9 +595,13 @@ impl Lowerer<'_> {
                 for (name, arg) in &given {
                     if !params.iter().any(|p| p.name.name == name.name) {
                         let names: Vec<String> = params.iter().map(|p| p.name.name.clone()).collect();
-                        let diagnostic = Diagnostic::error(Code::E210, arg.span, format!("{whose} has no parameter `{}`", name.name))
-                            .did_you_mean(&name.name, names.iter().map(String::as_str))
-                            .help(format!("its parameters are: {}", list(&names)));
+                        let diagnostic = Diagnostic::error(
+                            Code::E210,
+                            arg.span,
+                            format!("{whose} has no parameter `{}`", name.name),
+                        )
+                        .did_you_mean(&name.name, names.iter().map(String::as_str))
+                        .help(format!("its parameters are: {}", list(&names)));
                         self.error(diagnostic);
                         fine = false;
                     }
@@ -570,7 +610,12 @@ impl Lowerer<'_> {
                     match self.parameter_value(param, &given, span, scope, &whose) {
                         Some(argument) => {
                             let home = Home::Argument(depth, arguments.len() as u32);
-                            let binding = Binding { name: param.name.name.clone(), home, ty: argument.ty.clone(), span: param.name.span };
+                            let binding = Binding {
+                                name: param.name.name.clone(),
+                                home,
+                                ty: argument.ty.clone(),
+                                span: param.name.span,
+                            };
                             inner.names.push(binding);
                             arguments.push(argument);
                         }
@@ -578,7 +623,12 @@ impl Lowerer<'_> {
                             fine = false;
                             let ty = self.resolve_type(&param.ty);
                             let home = Home::Argument(depth, 0);
-                            inner.names.push(Binding { name: param.name.name.clone(), home, ty, span: param.name.span });
+                            inner.names.push(Binding {
+                                name: param.name.name.clone(),
+                                home,
+                                ty,
+                                span: param.name.span,
+                            });
                         }
                     }
                 }
@@ -642,7 +692,10 @@ impl Lowerer<'_> {
                     None => {
                         let diagnostic = Diagnostic::error(Code::E210, span, format!("{whose} needs `{name}`: {ty}"))
                             .also(param.name.span, "declared here, without a default")
-                            .help(format!("give it: `{}({name}: {{{{ … }}}})`", whose.trim_start_matches("the chain ").trim_matches('`')));
+                            .help(format!(
+                                "give it: `{}({name}: {{{{ … }}}})`",
+                                whose.trim_start_matches("the chain ").trim_matches('`')
+                            ));
                         self.error(diagnostic);
                         return None;
                     }
@@ -712,7 +765,11 @@ impl Lowerer<'_> {
             return None;
         }
         if parser.repair() > 0 {
-            self.error(Diagnostic::error(Code::E209, span, "`repair:` asks a model again, and no model stands right before this parser"));
+            self.error(Diagnostic::error(
+                Code::E209,
+                span,
+                "`repair:` asks a model again, and no model stands right before this parser",
+            ));
             return None;
         }
         let out = parser.output_type();
@@ -754,7 +811,10 @@ impl Lowerer<'_> {
                     },
                     None => {
                         let message = format!("`{name}` takes a type or a text here");
-                        self.error(Diagnostic::error(Code::E210, arg.span, message).help("name a union first: `type Label = …`"));
+                        self.error(
+                            Diagnostic::error(Code::E210, arg.span, message)
+                                .help("name a union first: `type Label = …`"),
+                        );
                         fine = false;
                     }
                 }
@@ -767,9 +827,10 @@ impl Lowerer<'_> {
             }
             if !spec.options.iter().any(|o| o.name == option.name) {
                 let names: Vec<String> = spec.options.iter().map(|o| o.name.to_owned()).collect();
-                let diagnostic = Diagnostic::error(Code::E208, option.span, format!("`{name}` has no option `{}`", option.name))
-                    .did_you_mean(&option.name, names.iter().map(String::as_str))
-                    .help(format!("its options are: {}", list(&names)));
+                let diagnostic =
+                    Diagnostic::error(Code::E208, option.span, format!("`{name}` has no option `{}`", option.name))
+                        .did_you_mean(&option.name, names.iter().map(String::as_str))
+                        .help(format!("its options are: {}", list(&names)));
                 self.error(diagnostic);
                 fine = false;
                 continue;
@@ -823,7 +884,9 @@ fn type_expression(operand: &Operand) -> Option<TypeExpr> {
     let kind = match &operand.kind {
         OperandKind::Call { path, args: None } => TypeKind::Name(path.clone()),
         OperandKind::Call { path, args: Some(args) } => match args.as_slice() {
-            [Arg { name: None, value, .. }] => TypeKind::Apply(path.clone(), Box::new(type_expression(value.single()?)?)),
+            [Arg { name: None, value, .. }] => {
+                TypeKind::Apply(path.clone(), Box::new(type_expression(value.single()?)?))
+            }
             _ => return None,
         },
         OperandKind::List(items) => match items.as_slice() {

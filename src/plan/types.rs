@@ -36,7 +36,8 @@ impl TypeResolver<'_, '_> {
                     }
                     other => {
                         let message = format!("`{other}` takes no type in brackets");
-                        self.diagnostics.push(Diagnostic::error(Code::E205, path.span, message).help("only `map(T)` does"));
+                        self.diagnostics
+                            .push(Diagnostic::error(Code::E205, path.span, message).help("only `map(T)` does"));
                         Type::Any
                     }
                 }
@@ -137,11 +138,7 @@ impl TypeResolver<'_, '_> {
                     let ty = self.resolve(&field.ty);
                     out.push(Field { name: field.name.name.clone(), ty, doc: field.doc.clone() });
                 }
-                Type::Record(Arc::new(Record {
-                    name: Some(name.to_owned()),
-                    fields: out,
-                    doc: doc.map(str::to_owned),
-                }))
+                Type::Record(Arc::new(Record { name: Some(name.to_owned()), fields: out, doc: doc.map(str::to_owned) }))
             }
         };
         self.cache.insert(name.to_owned(), Some(ty.clone()));

@@ -29,13 +29,15 @@ impl Scope for NoNames {
 /// Anything else, with its place.
 pub fn constant(operand: &Operand) -> Result<Value, Diagnostic> {
     let wrong = |what: &str| {
-        Diagnostic::error(Code::E209, operand.span, format!("{what} is no value")).help("write a literal, as `\"text\"`, `3`, `true`, `[1, 2]`")
+        Diagnostic::error(Code::E209, operand.span, format!("{what} is no value"))
+            .help("write a literal, as `\"text\"`, `3`, `true`, `[1, 2]`")
     };
     match &operand.kind {
         OperandKind::Text(text) => {
             if text.text.contains("{{") || text.text.contains("{%") {
                 let diagnostic = Diagnostic::error(Code::E209, text.span, "a default is a plain value, not a template");
-                return Err(diagnostic.help("for the characters `{{` themselves write `{{ '{{' }}` in the template that uses it"));
+                return Err(diagnostic
+                    .help("for the characters `{{` themselves write `{{ '{{' }}` in the template that uses it"));
             }
             Ok(Value::from(text.text.as_str()))
         }
@@ -115,7 +117,8 @@ const UNITS: &[(&str, f64)] = &[("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 36
 pub fn duration(number: &Number) -> Result<Duration, Diagnostic> {
     if number.unit.is_empty() {
         let message = format!("`{}` is a duration without its unit", number.digits);
-        return Err(Diagnostic::error(Code::E209, number.span, message).help(format!("write `{0}s`, `{0}ms`, `{0}m` or `{0}h`", number.digits)));
+        return Err(Diagnostic::error(Code::E209, number.span, message)
+            .help(format!("write `{0}s`, `{0}ms`, `{0}m` or `{0}h`", number.digits)));
     }
     let Some((_, seconds)) = UNITS.iter().find(|(u, _)| *u == number.unit) else {
         let message = format!("`{}` is no unit of time", number.unit);

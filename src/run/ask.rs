@@ -86,11 +86,7 @@ impl<'a> Run<'a> {
             let text = format!("the answer of `{name}` does not parse and is asked for again: {}", error.message);
             self.tell(frame, id, EventKind::Notice { text }).await?;
             messages.push(Message::new(Role::Assistant, answer.text.clone()));
-            let again = format!(
-                "Your answer could not be read: {}\n{}",
-                error.message,
-                parser.format_instructions()
-            );
+            let again = format!("Your answer could not be read: {}\n{}", error.message, parser.format_instructions());
             messages.push(Message::new(Role::User, again));
             answer = match self.answer(frame, id, model, &request).await {
                 Ok(answer) => answer,
@@ -101,7 +97,13 @@ impl<'a> Run<'a> {
     }
 
     /// One model's answer, with the tries that its `retry` allows.
-    async fn answer(&self, frame: &Frame, id: NodeId, model: ModelId, request: &Request) -> Result<Answer, ProviderError> {
+    async fn answer(
+        &self,
+        frame: &Frame,
+        id: NodeId,
+        model: ModelId,
+        request: &Request,
+    ) -> Result<Answer, ProviderError> {
         let at = model.0 as usize;
         let (config, provider) = (&self.models.configs[at], &self.models.providers[at]);
         let cancelled = |_| ProviderError::new(ErrorKind::Cancelled, "the run was stopped");

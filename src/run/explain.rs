@@ -128,7 +128,8 @@ impl Walk<'_> {
     fn ask(&mut self, node: &Node, ask: &Arc<Ask>, frame: &Rc<Frame>) {
         let reference = node.input.as_ref();
         let slot = reference.and_then(|r| frame.slot(r));
-        let value = slot.as_ref().map(|s| s.value.clone()).or_else(|| reference.and_then(|r| self.reach(frame).resolve(r)));
+        let value =
+            slot.as_ref().map(|s| s.value.clone()).or_else(|| reference.and_then(|r| self.reach(frame).resolve(r)));
         let tainted = slot.and_then(|s| s.tainted);
         let input: Option<RequestInput> = value.and_then(|v| request::input(&v, tainted));
         let constraint = ask.parser.as_ref().and_then(|p| p.constraint());

@@ -67,8 +67,7 @@ impl<'a> Run<'a> {
         stdin: Option<Value>,
         events: EventSender,
     ) -> Self {
-        let permits =
-            models.providers.iter().map(|p| Arc::new(Semaphore::new(p.caps().concurrency.max(1)))).collect();
+        let permits = models.providers.iter().map(|p| Arc::new(Semaphore::new(p.caps().concurrency.max(1)))).collect();
         Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits }
     }
 

@@ -1,7 +1,7 @@
 //! From values to what a model is asked with, and back to text.
 
-use crate::plan::{Cell, PromptPart, Resolve, evaluate};
 use crate::diag::{Code, Diagnostic};
+use crate::plan::{Cell, PromptPart, Resolve, evaluate};
 use crate::source::Span;
 use crate::value::{Message, RequestInput, Role, Tainted, Value};
 
@@ -82,9 +82,7 @@ pub fn fill(value: &Value) -> Option<String> {
     match value {
         Value::Prompt(messages) => Some(match messages.as_slice() {
             [one] => one.text.clone(),
-            all => {
-                all.iter().map(|m| format!("{}: {}", m.role.name(), m.text)).collect::<Vec<_>>().join("\n\n")
-            }
+            all => all.iter().map(|m| format!("{}: {}", m.role.name(), m.text)).collect::<Vec<_>>().join("\n\n"),
         }),
         other => other.as_text().map(|t| t.into_owned()),
     }

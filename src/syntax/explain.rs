@@ -2,8 +2,8 @@
 
 use pest::error::{ErrorVariant, InputLocation};
 
-use super::scanner::{Chunk, KEYWORDS};
 use super::Rule;
+use super::scanner::{Chunk, KEYWORDS};
 use crate::diag::{Code, Diagnostic};
 use crate::source::{FileId, Span};
 
@@ -29,7 +29,8 @@ pub fn syntax_error(error: &pest::error::Error<Rule>, file: FileId, text: &str, 
             (start, last, "the end of the line".to_owned())
         }
         Some(_) => {
-            let word = rest.chars().take_while(|c| unicode_ident::is_xid_continue(*c)).map(char::len_utf8).sum::<usize>();
+            let word =
+                rest.chars().take_while(|c| unicode_ident::is_xid_continue(*c)).map(char::len_utf8).sum::<usize>();
             let length = if word > 0 { word } else { rest.chars().next().map_or(1, char::len_utf8) };
             (at, at + length, format!("`{}`", shorten(&rest[..length])))
         }
@@ -52,7 +53,11 @@ fn unknown_keyword(file: FileId, source: &str, chunk: &Chunk) -> Option<Diagnost
     let word: String = source.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     let rest = source[word.len()..].trim_start_matches([' ', '\t']);
     let follows = rest.chars().next().is_some_and(|c| unicode_ident::is_xid_start(c) || c == '"');
-    if word.is_empty() || rest.len() == source.len() - word.len() || !follows || matches!(word.as_str(), "raw" | "match" | "as") {
+    if word.is_empty()
+        || rest.len() == source.len() - word.len()
+        || !follows
+        || matches!(word.as_str(), "raw" | "match" | "as")
+    {
         return None;
     }
     let start = chunk.span.start as usize;
@@ -60,8 +65,10 @@ fn unknown_keyword(file: FileId, source: &str, chunk: &Chunk) -> Option<Diagnost
     if word == "tool" {
         return Some(Diagnostic::error(Code::E107, span, "`tool` is kept for what is to come: there are no tools yet"));
     }
-    let diagnostic = Diagnostic::error(Code::E104, span, format!("`{word}` begins no declaration"))
-        .help(format!("declarations begin with {}", KEYWORDS.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")));
+    let diagnostic = Diagnostic::error(Code::E104, span, format!("`{word}` begins no declaration")).help(format!(
+        "declarations begin with {}",
+        KEYWORDS.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")
+    ));
     Some(diagnostic.did_you_mean(&word, KEYWORDS.iter().copied()))
 }
 
@@ -116,7 +123,9 @@ fn name(rule: Rule) -> &'static str {
         Rule::prompt_block => "`{ … }`",
         Rule::args | Rule::params => "`(`",
         Rule::arm => "`value => …`",
-        Rule::role | Rule::prompt_entry => "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`",
+        Rule::role | Rule::prompt_entry => {
+            "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`"
+        }
         Rule::selection => "`{ names }`",
         Rule::param => "`name: type`",
         Rule::field => "`name: type`",
@@ -133,9 +142,13 @@ fn name(rule: Rule) -> &'static str {
 fn hint(rest: &str, before: &str, chunk: &Chunk) -> Option<String> {
     let first = rest.chars().next();
     match first {
-        Some('“' | '”' | '„' | '‘' | '’') => return Some("strings stand in straight quotes: `\"`".to_owned()),
+        Some('“' | '”' | '„' | '‘' | '’') => {
+            return Some("strings stand in straight quotes: `\"`".to_owned());
+        }
         Some('\'') => return Some("strings stand in double quotes: `\"…\"`".to_owned()),
-        Some('|') if before.trim_end().ends_with('|') => return Some("a stage is missing between the two `|`".to_owned()),
+        Some('|') if before.trim_end().ends_with('|') => {
+            return Some("a stage is missing between the two `|`".to_owned());
+        }
         Some('-') if rest.starts_with("->") && chunk.keyword == Some("chain") => {
             return Some("the result's type stands before `=`: `chain name(…) -> type = …`".to_owned());
         }

@@ -9,7 +9,7 @@ mod strings;
 use pest::Parser;
 use pest_derive::Parser as PestParser;
 
-use crate::diag::{Code, Diagnostic};
+use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 use ast::{Comment, Decl, DeclKind, File, Ident};
 use build::Builder;

@@ -158,7 +158,8 @@ impl Scanner<'_> {
     fn goes_on(&self, byte: u8) -> bool {
         let rest = &self.text[self.at..];
         let word_as = rest.starts_with("as") && !rest[2..].starts_with(is_word);
-        self.current.is_some() && (matches!(byte, b'|' | b'?' | b'{' | b'(' | b'=' | b'-' | b'}' | b')' | b']' | b',') || word_as)
+        self.current.is_some()
+            && (matches!(byte, b'|' | b'?' | b'{' | b'(' | b'=' | b'-' | b'}' | b')' | b']' | b',') || word_as)
     }
 
     fn end_chunk(&mut self, end: usize) {

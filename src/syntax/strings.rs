@@ -42,7 +42,8 @@ fn plain(source: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Str {
         } else if rest.starts_with('\\') {
             at += escape(source, at, end, span, &mut out, diagnostics);
         } else {
-            let length = rest.char_indices().skip(1).find(|(_, c)| matches!(c, '\\' | '{')).map_or(rest.len(), |(i, _)| i);
+            let length =
+                rest.char_indices().skip(1).find(|(_, c)| matches!(c, '\\' | '{')).map_or(rest.len(), |(i, _)| i);
             out.copy(source, at..at + length);
             at += length;
         }
@@ -51,7 +52,14 @@ fn plain(source: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Str {
 }
 
 /// Reads the escape at `at`; gives its length.
-fn escape(source: &str, at: usize, end: usize, span: Span, out: &mut Cooked, diagnostics: &mut Vec<Diagnostic>) -> usize {
+fn escape(
+    source: &str,
+    at: usize,
+    end: usize,
+    span: Span,
+    out: &mut Cooked,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> usize {
     let rest = &source[at + 1..end];
     let letter = rest.chars().next().unwrap_or('\\');
     out.mark(at);
@@ -78,8 +86,9 @@ fn escape(source: &str, at: usize, end: usize, span: Span, out: &mut Cooked, dia
             let place = Span::new(span.file, start, start + length);
             let seen = &source[at..(at + length).min(end)];
             diagnostics.push(
-                Diagnostic::error(Code::E106, place, format!("`{seen}` is no escape"))
-                    .help("there are `\\n`, `\\t`, `\\r`, `\\\"`, `\\\\` and `\\u{1F954}`; a backslash itself is `\\\\`"),
+                Diagnostic::error(Code::E106, place, format!("`{seen}` is no escape")).help(
+                    "there are `\\n`, `\\t`, `\\r`, `\\\"`, `\\\\` and `\\u{1F954}`; a backslash itself is `\\\\`",
+                ),
             );
         }
     }

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use indexmap::IndexMap;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value as Inner;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use super::convert::{self, MessageObject};
 use super::{NameUse, Scope, TemplateError, error};
+use crate::value::Value;
 
 /// The name of the only template of an environment.
 pub(super) const NAME: &str = "template";
@@ -150,11 +152,15 @@ pub(super) fn load(text: &str, edits: &Edits) -> Result<Environment<'static>, Te
 
 /// The values of the names that a template uses. What is missing stays undefined.
 pub(super) fn context(names: &[NameUse], scope: &dyn Scope) -> Inner {
-    let mut seen: Vec<&str> = names.iter().map(NameUse::name).collect();
-    seen.sort_unstable();
-    seen.dedup();
-    let found = seen.into_iter().filter_map(|n| Some((n, convert::to_engine(&scope.get(n)?))));
-    Inner::from_iter(found)
+    let mut found = IndexMap::new();
+    for name in names.iter().map(NameUse::name) {
+        if !found.contains_key(name)
+            && let Some(value) = scope.get(name)
+        {
+            found.insert(name.to_owned(), value);
+        }
+    }
+    convert::to_engine(&Value::Map(Arc::new(found)))
 }
 
 fn wrong(why: impl Into<Cow<'static, str>>) -> Error {
@@ -193,7 +199,12 @@ fn as_printed(state: &State<'_, '_>, value: Inner) -> Result<Inner, Error> {
 }
 
 /// `tojson`, without the escapes that HTML wants.
-fn to_json(state: &State<'_, '_>, value: Inner, indent: Option<Inner>, more: minijinja::value::Kwargs) -> Result<Inner, Error> {
+fn to_json(
+    state: &State<'_, '_>,
+    value: Inner,
+    indent: Option<Inner>,
+    more: minijinja::value::Kwargs,
+) -> Result<Inner, Error> {
     let indent = match indent {
         Some(given) => Some(given),
         None => more.get::<Option<Inner>>("indent")?,

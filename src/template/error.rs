@@ -106,7 +106,7 @@ pub(super) fn run_time(
         (kind, Some(d)) => format!("{kind}: {d}"),
         (kind, None) => kind.to_string(),
     };
-    let message = match source.is_empty() {
+    let message = match source.is_empty() || source.chars().count() > 80 {
         true => message,
         false => format!("{message}, in `{source}`"),
     };

@@ -8,6 +8,7 @@ mod names;
 mod walk;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
 use std::ops::Range;
@@ -168,15 +169,15 @@ impl Expression {
     /// The first fault, with its place in `text`.
     pub fn compile(text: &str) -> Result<Self, TemplateError> {
         guard::check(text, true)?;
-        let (found, path, literal) = walk::expression(text)?;
+        let found = walk::expression(text)?;
         let compiled = engine::base()
             .compile_expression_owned(found.edits.apply(text).into_owned())
             .map_err(|e| error::compile_time(&e, text, &found.edits))?;
         Ok(Expression {
             text: text.to_owned(),
             names: found.names,
-            path,
-            literal: literal.and_then(|v| convert::from_engine(&v).ok()),
+            path: found.path,
+            literal: found.literal.and_then(|v| convert::from_engine(&v).ok()),
             edits: found.edits,
             compiled,
         })

@@ -186,7 +186,8 @@ fn unknown_names_of_the_language_are_errors_at_once() {
 
 #[test]
 fn syntax_errors_have_a_place() {
-    for text in ["{{ word", "{{ word ! }}", "{% if %}", "{% for x %}{% endfor %}", "é {{ 'a }}", "{{ }}", "{% endif %}"] {
+    for text in ["{{ word", "{{ word ! }}", "{% if %}", "{% for x %}{% endfor %}", "é {{ 'a }}", "{{ }}", "{% endif %}"]
+    {
         let e = Template::compile(text).unwrap_err();
         assert!(e.range.is_some(), "{text}: {e:?}");
         assert!(text.get(e.range.unwrap()).is_some(), "{text}");
@@ -250,7 +251,8 @@ fn values_are_kept_apart() {
     assert_eq!(segments, [("a ", false), ("potatoA tuber.", true), (" b", false), ("[<b>&</b>]", true)]);
     let tainted: Vec<(&str, &str)> = r.tainted.iter().map(|t| (t.name.as_str(), t.text.as_str())).collect();
     assert_eq!(tainted, [("word", "potato"), ("m.text", "A tuber."), ("s", "[<b>&</b>]")]);
-    let r = run("{% filter upper %}x{{ word }}{% endfilter %}{{ m ~ '!' }}{% for i in items %}-{{ i.text }}{% endfor %}");
+    let r =
+        run("{% filter upper %}x{{ word }}{% endfilter %}{{ m ~ '!' }}{% for i in items %}-{{ i.text }}{% endfor %}");
     let r = r.unwrap();
     let segments: Vec<(&str, bool)> = r.segments.iter().map(|s| (s.text.as_str(), s.from_value)).collect();
     assert_eq!(segments, [("XPOTATOA tuber.!", true), ("-", false), ("one", true), ("-", false), ("two", true)]);

@@ -15,6 +15,10 @@ pub(super) struct Found {
     pub(super) names: Vec<NameUse>,
     pub(super) bound: Vec<(String, Range<usize>)>,
     pub(super) edits: Edits,
+    /// The path that an expression is, where it is nothing else.
+    pub(super) path: Option<Vec<PathPart>>,
+    /// The value of an expression that is a literal.
+    pub(super) literal: Option<Inner>,
 }
 
 /// Reads a template.
@@ -26,13 +30,14 @@ pub(super) fn template(text: &str) -> Result<Found, TemplateError> {
     walk.end()
 }
 
-/// Reads an expression; also its path where it is nothing else, and its value where it is a literal.
-pub(super) fn expression(text: &str) -> Result<(Found, Option<Vec<PathPart>>, Option<Inner>), TemplateError> {
+/// Reads an expression.
+pub(super) fn expression(text: &str) -> Result<Found, TemplateError> {
     let tree = machinery::parse_expr(text).map_err(|e| error::compile_time(&e, text, &Edits::default()))?;
     let mut walk = Walk::new(text);
     walk.expression(&tree);
-    let path = path(&tree).filter(|p| !walk.is_bound(p.name())).map(|p| p.path);
-    Ok((walk.end()?, path, literal(&tree)))
+    walk.found.path = path(&tree).map(|p| p.path);
+    walk.found.literal = literal(&tree);
+    walk.end()
 }
 
 fn literal(tree: &Expr<'_>) -> Option<Inner> {
@@ -95,7 +100,7 @@ struct Walk<'t> {
 
 impl<'t> Walk<'t> {
     fn new(text: &'t str) -> Self {
-        let found = Found { names: Vec::new(), bound: Vec::new(), edits: Edits::default() };
+        let found = Found { names: Vec::new(), bound: Vec::new(), edits: Edits::default(), path: None, literal: None };
         Walk { text, scopes: vec![Vec::new()], found, fault: None }
     }
 
