@@ -27,6 +27,15 @@ pub fn try_help(words: &[OsString]) -> Option<u8> {
     Some(0)
 }
 
+/// The command that a first word was probably meant as: it is no file, no option and no command.
+pub fn meant_command(words: &[OsString]) -> Option<&'static str> {
+    let word = words.get(1)?.to_str()?;
+    if word.starts_with('-') || COMMANDS.contains(&word) || Path::new(word).exists() {
+        return None;
+    }
+    crate::value::nearest(word, COMMANDS.iter().copied()).and_then(|near| COMMANDS.iter().copied().find(|c| *c == near))
+}
+
 fn help(file: &str, tree: &File, sources: &Sources) -> String {
     let mut out = String::new();
     if let Some(doc) = &tree.doc {

@@ -42,6 +42,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The first word after the program's name.
+fn near_word(words: &[std::ffi::OsString]) -> String {
+    words.get(1).map(|w| w.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 fn start() -> u8 {
     let started = Instant::now();
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
@@ -51,6 +56,13 @@ fn start() -> u8 {
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(e) => {
+            if let Some(near) = file_help::meant_command(&words) {
+                eprintln!(
+                    "error: there is no file and no command `{}`: did you mean `chainrun {near}`?",
+                    near_word(&words)
+                );
+                return WRONG;
+            }
             let code = if e.use_stderr() { WRONG } else { 0 };
             // A closed pipe is no reason to complain.
             let _ = e.print();

@@ -147,7 +147,7 @@ impl Lowerer<'_> {
                 self.error(ambiguous(name, span, other, "and this name was made here"));
                 None
             }
-            Meaning::Home(home, ty, _) => Some((Cell::Ref(home.seen_from(depth)), ty)),
+            Meaning::Home(home, ty) => Some((Cell::Ref(home.seen_from(depth)), ty)),
             Meaning::Field(home, ty) => {
                 if !scope.closed
                     && let Some((param, _)) = self.declarations.variables.get(name)

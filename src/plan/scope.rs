@@ -83,7 +83,7 @@ pub struct Scope {
 /// What a name means at a place.
 pub enum Meaning {
     /// A value with its home.
-    Home(Home, Type, Span),
+    Home(Home, Type),
     /// A field of the value on the left.
     Field(Home, Type),
     /// An argument of the prompt.
@@ -114,7 +114,7 @@ impl Scope {
         let field = self.field(name);
         match (self.binding(name), field) {
             (Some(b), Some(_)) => Meaning::Both(b.span),
-            (Some(b), None) => Meaning::Home(b.home.clone(), b.ty.clone(), b.span),
+            (Some(b), None) => Meaning::Home(b.home.clone(), b.ty.clone()),
             (None, Some((home, ty))) => Meaning::Field(home.clone(), ty),
             (None, None) => self.outer.as_ref().map_or(Meaning::Unknown, |outer| outer.meaning(name)),
         }

@@ -702,7 +702,8 @@ impl Lowerer<'_> {
                 },
             },
         };
-        if !found.fits(&ty) && !(found == Type::Message && ty == Type::Text) {
+        let as_text = found == Type::Message && ty == Type::Text;
+        if !as_text && !found.fits(&ty) {
             let message = format!("`{name}` is declared as {ty}, and is given {found}");
             self.error(Diagnostic::error(Code::E211, place, message).also(param.ty.span, "declared here"));
             return None;
@@ -721,7 +722,7 @@ impl Lowerer<'_> {
                 self.error(super::lower::ambiguous(name, span, other, "and this name was made here"));
                 None
             }
-            Meaning::Home(home, ty, _) => Some((Cell::Ref(home.seen_from(depth)), ty)),
+            Meaning::Home(home, ty) => Some((Cell::Ref(home.seen_from(depth)), ty)),
             Meaning::Field(home, ty) => {
                 if declared && let Some(other) = self.variable_span(name) {
                     self.error(super::lower::ambiguous(name, span, other, "and a variable is called so"));

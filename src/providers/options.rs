@@ -51,6 +51,11 @@ impl ModelConfig {
         self.argument.as_ref().and_then(Value::as_text).unwrap_or_default().into_owned()
     }
 
+    /// The model's name for traces; a provider whose argument is no model has its own name there.
+    pub fn shown_model(&self) -> String {
+        if self.spec.argument.name == "model" { self.model() } else { self.spec.name.to_owned() }
+    }
+
     /// The value of an option that takes a value.
     pub fn value(&self, name: &str) -> Option<&Value> {
         match self.options.get(name).map(|s| &s.value) {

@@ -86,6 +86,9 @@ pub struct OptionSpec {
     pub effect: Effect,
 }
 
+/// Makes a provider from a checked configuration; opens nothing.
+pub type Build = fn(&ModelConfig, &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError>;
+
 /// A provider's description.
 pub struct Spec {
     /// Its name in files, as `hf-endpoint`.
@@ -101,7 +104,7 @@ pub struct Spec {
     /// Spellings from elsewhere that are refused with a word on what to do instead.
     pub explained: &'static [(&'static str, &'static str)],
     /// Makes the provider. Options are checked against this description before.
-    pub build: fn(&ModelConfig, &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError>,
+    pub build: Build,
 }
 
 impl Spec {

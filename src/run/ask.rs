@@ -27,7 +27,7 @@ impl<'a> Run<'a> {
         };
         let constraint = ask.parser.as_ref().and_then(|p| p.constraint());
         let request = Request { input, constraint };
-        let mut failed: Vec<Box<Diagnostic>> = Vec::new();
+        let mut failed: Vec<Diagnostic> = Vec::new();
         for (i, model) in ask.models.iter().enumerate() {
             let last = i + 1 == ask.models.len();
             if ask.live && !ask.discardable && last {
@@ -41,7 +41,7 @@ impl<'a> Run<'a> {
                     if !last {
                         self.tell(frame, id, EventKind::Discarded { error: diagnostic.message.clone() }).await?;
                     }
-                    failed.push(Box::new(diagnostic));
+                    failed.push(diagnostic);
                 }
             }
         }
@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
             let prepared = provider.prepare(request)?;
             let called = EventKind::ModelCalled {
                 provider: config.spec.name,
-                model: config.model(),
+                model: config.shown_model(),
                 attempt,
                 prompt: sink.redact(&shown(&prepared)),
             };

@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
         place: Placed<'_>,
     ) -> Result<Value, Failure> {
         let input = self.handed_on(frame, node);
-        let mut failed: Vec<Box<Diagnostic>> = Vec::new();
+        let mut failed: Vec<Diagnostic> = Vec::new();
         let mut reason: Option<String> = None;
         for (i, block) in operands.iter().enumerate() {
             let key = (i + 1).to_string();
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
                         self.tell(frame, id, EventKind::Discarded { error }).await?;
                     }
                     reason = Some(diagnostic.message.clone());
-                    failed.push(diagnostic);
+                    failed.push(*diagnostic);
                 }
             }
         }
@@ -159,14 +159,14 @@ impl<'a> Run<'a> {
 }
 
 /// The failure of a `??` whose operands all failed: every error is kept.
-pub fn all_failed(mut failed: Vec<Box<Diagnostic>>, span: Span) -> Failure {
+pub fn all_failed(mut failed: Vec<Diagnostic>, span: Span) -> Failure {
     match failed.pop() {
         Some(mut last) => {
             for earlier in failed {
                 let text = format!("failed before: {}", earlier.message);
-                last = Box::new(last.also(earlier.span.unwrap_or(span), text));
+                last = last.also(earlier.span.unwrap_or(span), text);
             }
-            Failure::Failed(last)
+            Failure::Failed(Box::new(last))
         }
         None => Failure::Failed(Box::new(Diagnostic::error(Code::E401, span, "nothing ran"))),
     }

@@ -3,22 +3,19 @@
 pub mod ast;
 mod build;
 mod explain;
+mod rules;
 mod scanner;
 mod strings;
 
 use pest::Parser;
-use pest_derive::Parser as PestParser;
 
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 use ast::{Comment, Decl, DeclKind, File, Ident};
 use build::Builder;
 pub use build::nfc;
+use rules::{Grammar, Rule};
 pub use scanner::{KEYWORDS, MAX_DEPTH};
-
-#[derive(PestParser)]
-#[grammar = "../grammar/chain.pest"]
-struct Grammar;
 
 /// Reads a file's text. A tree always comes out; what is wrong with the text comes with it.
 pub fn parse(id: FileId, text: &str) -> (File, Vec<Diagnostic>) {
@@ -146,6 +143,6 @@ fn file_doc(text: &str, comments: &[Comment], first: Option<u32>) -> Option<Stri
         end = comment.span.end as usize;
     }
     let after = &text[end..first as usize];
-    let apart = after.split('\n').skip(1).next().is_some_and(|l| l.trim().is_empty());
+    let apart = after.split('\n').nth(1).is_some_and(|l| l.trim().is_empty());
     (!lines.is_empty() && apart).then(|| lines.join("\n"))
 }

@@ -245,6 +245,6 @@ impl Type {
     /// # Errors
     /// The first place that does not fit.
     pub fn accept(&self, value: &Value) -> Result<Value, TypeError> {
-        super::value::accept(self, value, "")
+        super::data::accept(self, value, "")
     }
 }

@@ -258,8 +258,8 @@ fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
     let width = b.len() + 1;
     let mut rows = vec![0usize; (a.len() + 1) * width];
-    for j in 0..=b.len() {
-        rows[j] = j;
+    for (j, first) in rows.iter_mut().take(width).enumerate() {
+        *first = j;
     }
     for i in 1..=a.len() {
         rows[i * width] = i;
