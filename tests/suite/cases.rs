@@ -91,13 +91,13 @@ impl Case {
             None => default_code(&expected),
         };
         if std::env::var_os("UPDATE").is_some_and(|v| v == "1") {
-            return self.update(&done, events, default_code(&expected));
+            return self.update(&done, events);
         }
         self.compare_diagnostics(&expected, &done)?;
         if done.code != Some(code) {
             return Err(format!("exit {:?}, expected {code}\n{}", done.code, short(&done.stderr)).into());
         }
-        self.compare("stdout", Some(&done.out()), self.runs() && expected.iter().all(|d| d.severity != "error"))?;
+        self.compare("stdout", Some(&done.out()), self.runs() && code == 0)?;
         self.compare("stderr", Some(&done.err()), false)?;
         self.compare("events", events.as_deref(), false)
     }
@@ -151,7 +151,7 @@ impl Case {
         }
     }
 
-    fn update(&self, done: &Done, events: Option<String>, default_code: i32) -> Outcome {
+    fn update(&self, done: &Done, events: Option<String>) -> Outcome {
         let code = done.code.ok_or_else(|| format!("ended by a signal: {}", short(&done.stderr)))?;
         if self.runs() && code == 0 || self.beside.with_extension("stdout").exists() {
             std::fs::write(self.beside.with_extension("stdout"), &done.stdout)?;
@@ -162,7 +162,7 @@ impl Case {
         if let Some(events) = events {
             std::fs::write(self.beside.with_extension("events"), events)?;
         }
-        if code != default_code {
+        if self.beside.with_extension("exit").exists() {
             std::fs::write(self.beside.with_extension("exit"), format!("{code}\n"))?;
         }
         Ok(())
@@ -181,7 +181,7 @@ fn default_code(expected: &[Shown]) -> i32 {
 
 /// The diagnostics that a case expects, from its comments.
 fn expected(text: &str) -> Result<Vec<Shown>, String> {
-    let form = Regex::new(r"#\s*(error|warning|note)( elsewhere| \+\d+)?: \[([EW]\d+)\] (.*)$").map_err(|e| e.to_string())?;
+    let form = Regex::new(r"#\s*(error|warning|note)( elsewhere| \+\d+)?: \[([EW]\d+)\](.*)$").map_err(|e| e.to_string())?;
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let Some(parts) = form.captures(line) else { continue };

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod cases;
+mod command;
 mod conformance;
 mod docs;
 mod hostile;
@@ -50,6 +51,7 @@ fn main() {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(layers::trials());
     trials.extend(cases::trials());
+    trials.extend(command::trials());
     trials.extend(docs::trials());
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
