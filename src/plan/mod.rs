@@ -1,16 +1,19 @@
 //! The plan: a chain with every name resolved, every template compiled, every type and option checked. A plan that
 //! exists can run.
 
+mod asking;
 mod bind;
 mod cell;
 mod declarations;
 mod live;
 mod lower;
 mod models;
+mod parsing;
 mod prompts;
 mod scope;
 mod stages;
 mod types;
+mod uses;
 mod values;
 
 use std::sync::Arc;

@@ -1,0 +1,76 @@
+//! The engine by itself, for comparisons and timings: `cargo bench --bench logits -- MODEL.gguf [THREADS]`.
+//!
+//! Reads lines of JSON and answers each with a line of JSON:
+//! `{"encode": "text", "control": false}` gives `{"tokens": […]}`;
+//! `{"chat": "text of a user message"}` gives `{"text": …, "tokens": […]}`;
+//! `{"logits": [ids]}` gives `{"top": [[[id, log-probability], … 8], … a position]}`;
+//! `{"greedy": [ids], "count": n}` gives `{"tokens": […], "prefill": seconds, "decode": seconds}`.
+
+#![allow(clippy::print_stdout, reason = "a program whose answers go to standard output")]
+
+use std::io::BufRead;
+use std::path::Path;
+use std::time::Instant;
+
+use chainrun::engine::{CHUNK, Description, Kv, Model, Runner, Sampler, Sampling, Span, Turn, Want};
+use serde_json::{Value, json};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Cargo adds `--bench`.
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let Some(path) = args.first() else {
+        println!("usage: cargo bench --bench logits -- MODEL.gguf [THREADS]");
+        return Ok(());
+    };
+    let threads = args.get(1).map_or(Ok(1), |t| t.parse())?;
+    let about = Description::open(Path::new(path))?;
+    let model = about.load()?;
+    let mut runner = Runner::new(threads);
+    for line in std::io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        println!("{}", answer(&about, &model, &mut runner, &request)?);
+    }
+    Ok(())
+}
+
+fn answer(about: &Description, model: &Model, runner: &mut Runner, request: &Value) -> Result<Value, Box<dyn std::error::Error>> {
+    let ids = |key: &str| -> Option<Vec<u32>> {
+        request[key].as_array().map(|a| a.iter().filter_map(Value::as_u64).map(|n| n as u32).collect())
+    };
+    let (kv, size) = (&mut Kv::default(), model.shape.vocabulary);
+    if let Some(text) = request["encode"].as_str() {
+        let span = Span::new(text, request["control"].as_bool().unwrap_or(false));
+        return Ok(json!({"tokens": about.tokenizer.encode(&[span])}));
+    }
+    if let Some(text) = request["chat"].as_str() {
+        let template = about.template(None).ok_or("no chat template")?;
+        let spans = template.render(&[Turn { role: "user".into(), text: text.into() }], |_| true)?;
+        let text: String = spans.iter().map(|s| s.text.as_str()).collect();
+        return Ok(json!({"text": text, "tokens": about.tokenizer.encode(&spans)}));
+    }
+    if let Some(tokens) = ids("logits") {
+        let logits = runner.forward(model, kv, &tokens, Want::All, CHUNK, &|| false)?;
+        return Ok(json!({"top": logits.chunks_exact(size).map(top).collect::<Vec<_>>()}));
+    }
+    let tokens = ids("greedy").ok_or("nothing that is known")?;
+    let mut sampler = Sampler::new(Sampling::default(), &tokens);
+    let start = Instant::now();
+    let mut logits = runner.forward(model, kv, &tokens, Want::Last, CHUNK, &|| false)?;
+    let prefill = start.elapsed().as_secs_f64();
+    let mut out = Vec::new();
+    for _ in 0..request["count"].as_u64().unwrap_or(16) {
+        let token = sampler.next(&mut logits);
+        out.push(token);
+        logits = runner.forward(model, kv, &[token], Want::Last, CHUNK, &|| false)?;
+    }
+    Ok(json!({"tokens": out, "prefill": prefill, "decode": start.elapsed().as_secs_f64() - prefill}))
+}
+
+/// The eight likeliest tokens with their log-probabilities.
+fn top(logits: &[f32]) -> Value {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|l| f64::from(l - most).exp()).sum();
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+    order.iter().take(8).map(|i| json!([i, f64::from(logits[*i] - most) - sum.ln()])).collect()
+}

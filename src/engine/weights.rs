@@ -1,0 +1,235 @@
+//! Matrices in the panels that the kernels read, packed from the forms that files have.
+
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, ggml_file};
+
+use super::error::EngineError;
+use super::gguf::{TensorInfo, TensorKind};
+use super::kernels::{self, Activations, Codes, GROUP, Isa, LANES, Panels, Pool, place};
+
+/// A matrix: `rows` outputs from `columns` inputs.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub columns: usize,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// `[panel][column][16]`.
+    Float(Vec<f32>),
+    /// Integer codes.
+    Codes(Panels),
+}
+
+/// Vectors that go into a product: as they are, and quantised.
+#[derive(Default)]
+pub struct Inputs {
+    /// `[row][columns]`.
+    pub values: Vec<f32>,
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+    sums: Vec<i32>,
+}
+
+impl Inputs {
+    /// Makes room for `rows` vectors of `columns` numbers.
+    pub fn resize(&mut self, rows: usize, columns: usize) {
+        self.values.resize(rows * columns, 0.0);
+        self.codes.resize(rows * columns, 0);
+        self.scales.resize(rows * columns / GROUP, 0.0);
+        self.sums.resize(rows * columns / GROUP, 0);
+    }
+
+    /// Quantises what `values` holds, where a matrix among `readers` wants that.
+    pub fn quantise(&mut self, isa: Isa, readers: &[&Matrix]) {
+        if readers.iter().any(|m| matches!(m.form, Form::Codes(_))) {
+            kernels::quantise(isa, &self.values, &mut self.codes, &mut self.scales, &mut self.sums);
+        }
+    }
+}
+
+impl Matrix {
+    /// Packs a tensor's bytes. `rows` and `columns` are what the architecture expects.
+    ///
+    /// # Errors
+    /// The tensor has another shape, or cannot be read.
+    pub fn pack(name: &str, info: &TensorInfo, bytes: &[u8], rows: usize, columns: usize) -> Result<Self, EngineError> {
+        let expected: &[usize] = &[columns, rows];
+        if info.dims != expected {
+            return Err(EngineError::Damaged(format!("tensor `{name}` is {:?}, not {expected:?}", info.dims)));
+        }
+        let form = match info.kind {
+            TensorKind::Q4_0 | TensorKind::Q4_1 | TensorKind::Q5_0 | TensorKind::Q5_1 | TensorKind::Q8_0 => {
+                Form::Codes(pack_codes(info.kind, bytes, rows, columns))
+            }
+            _ => Form::Float(pack_floats(&floats(name, info, bytes)?, rows, columns)),
+        };
+        Ok(Self { rows, columns, form })
+    }
+
+    /// Panels of 16 rows, the last one filled up with zeros.
+    pub fn panels(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    /// Writes row `index` as numbers.
+    pub fn row(&self, index: usize, out: &mut [f32]) {
+        match &self.form {
+            Form::Float(w) => {
+                let panel = &w[(index / LANES) * self.columns * LANES..];
+                for (o, w) in out.iter_mut().zip(panel.chunks_exact(LANES)) {
+                    *o = w[index % LANES];
+                }
+            }
+            Form::Codes(panels) => {
+                for (c, o) in out.iter_mut().enumerate() {
+                    *o = panels.value(index, c);
+                }
+            }
+        }
+    }
+
+    /// `out[row][16]` of one panel for the first rows of `x`.
+    fn panel(&self, isa: Isa, index: usize, x: &Inputs, out: &mut [f32]) {
+        match &self.form {
+            Form::Codes(panels) => {
+                let x = Activations { codes: &x.codes, scales: &x.scales, sums: &x.sums };
+                panels.multiply(isa, index, &x, out);
+            }
+            Form::Float(w) => {
+                let w = &w[index * self.columns * LANES..(index + 1) * self.columns * LANES];
+                let rows = out.len() / LANES;
+                let mut row = 0;
+                while row < rows {
+                    let (x, out) = (&x.values[row * self.columns..], &mut out[row * LANES..]);
+                    row += match rows - row {
+                        8.. => {
+                            kernels::float_panel::<8>(isa, w, x, &mut out[..8 * LANES]);
+                            8
+                        }
+                        4..8 => {
+                            kernels::float_panel::<4>(isa, w, x, &mut out[..4 * LANES]);
+                            4
+                        }
+                        _ => {
+                            kernels::float_panel::<1>(isa, w, x, &mut out[..LANES]);
+                            1
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// Products of several matrices with the same inputs: `out` is `[panel of the first, then of the next …][row][16]`.
+    pub fn multiply(pool: &Pool, isa: Isa, matrices: &[&Self], x: &Inputs, rows: usize, out: &mut Vec<f32>) {
+        let panels: usize = matrices.iter().map(|m| m.panels()).sum();
+        out.resize(panels * rows * LANES, 0.0);
+        pool.chunks(out, rows * LANES, |mut index, out| {
+            for m in matrices {
+                if index < m.panels() {
+                    return m.panel(isa, index, x, out);
+                }
+                index -= m.panels();
+            }
+        });
+    }
+}
+
+/// The numbers of a tensor.
+///
+/// # Errors
+/// The bytes cannot be read as the tensor's kind.
+pub fn floats(name: &str, info: &TensorInfo, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
+    let kind = match info.kind {
+        TensorKind::F32 => return Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        TensorKind::F16 => return Ok(halves(bytes, |b| half::f16::from_bits(b).to_f32())),
+        TensorKind::Bf16 => return Ok(halves(bytes, |b| half::bf16::from_bits(b).to_f32())),
+        TensorKind::Q4_0 => GgmlDType::Q4_0,
+        TensorKind::Q4_1 => GgmlDType::Q4_1,
+        TensorKind::Q5_0 => GgmlDType::Q5_0,
+        TensorKind::Q5_1 => GgmlDType::Q5_1,
+        TensorKind::Q8_0 => GgmlDType::Q8_0,
+        TensorKind::Q2K => GgmlDType::Q2K,
+        TensorKind::Q3K => GgmlDType::Q3K,
+        TensorKind::Q4K => GgmlDType::Q4K,
+        TensorKind::Q5K => GgmlDType::Q5K,
+        TensorKind::Q6K => GgmlDType::Q6K,
+    };
+    let dims: Vec<usize> = info.dims.iter().rev().copied().collect();
+    let read = || {
+        let tensor = ggml_file::qtensor_from_ggml(kind, bytes, dims, &Device::Cpu)?;
+        tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()
+    };
+    read().map_err(|e| EngineError::Damaged(format!("tensor `{name}`: {e}")))
+}
+
+fn halves(bytes: &[u8], widen: impl Fn(u16) -> f32) -> Vec<f32> {
+    bytes.as_chunks::<2>().0.iter().map(|b| widen(u16::from_le_bytes(*b))).collect()
+}
+
+fn pack_floats(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; rows.div_ceil(LANES) * columns * LANES];
+    for (r, row) in values.chunks_exact(columns).enumerate() {
+        let panel = &mut out[(r / LANES) * columns * LANES..];
+        for (c, v) in row.iter().enumerate() {
+            panel[c * LANES + r % LANES] = *v;
+        }
+    }
+    out
+}
+
+/// Packs ggml's blocks of 32: half-precision scale, minimum where the type has one, fifth bits, codes.
+fn pack_codes(kind: TensorKind, bytes: &[u8], rows: usize, columns: usize) -> Panels {
+    let (codes, offset) = match kind {
+        TensorKind::Q4_0 => (Codes::Four, 8),
+        TensorKind::Q4_1 => (Codes::Four, 0),
+        TensorKind::Q5_0 => (Codes::Eight, 16),
+        TensorKind::Q5_1 => (Codes::Eight, 0),
+        _ => (Codes::Eight, 128),
+    };
+    let has_minimum = matches!(kind, TensorKind::Q4_1 | TensorKind::Q5_1);
+    let groups = columns / GROUP;
+    let count = rows.div_ceil(LANES) * groups;
+    let mut out = Panels {
+        codes,
+        columns,
+        offset,
+        data: vec![0; count * codes.bytes()],
+        scales: vec![0; count * LANES],
+        minima: vec![0; if has_minimum { count * LANES } else { 0 }],
+    };
+    let block = kind.block().1;
+    for (index, block) in bytes.chunks_exact(block).take(rows * groups).enumerate() {
+        let (row, group) = (index / groups, index % groups);
+        let (at, lane) = ((row / LANES) * groups + group, row % LANES);
+        out.scales[at * LANES + lane] = u16::from_le_bytes([block[0], block[1]]);
+        let mut rest = &block[2..];
+        if has_minimum {
+            out.minima[at * LANES + lane] = u16::from_le_bytes([rest[0], rest[1]]);
+            rest = &rest[2..];
+        }
+        let data = &mut out.data[at * codes.bytes()..(at + 1) * codes.bytes()];
+        for within in 0..GROUP {
+            let (byte, high) = place(codes, lane, within);
+            let code = block_code(kind, rest, within);
+            data[byte] |= if high { code << 4 } else { code };
+        }
+    }
+    out
+}
+
+/// The unsigned code of a place in a ggml block, after scale and minimum.
+fn block_code(kind: TensorKind, rest: &[u8], within: usize) -> u8 {
+    let nibble = |codes: &[u8]| if within < 16 { codes[within] & 15 } else { codes[within - 16] >> 4 };
+    match kind {
+        TensorKind::Q4_0 | TensorKind::Q4_1 => nibble(rest),
+        TensorKind::Q5_0 | TensorKind::Q5_1 => nibble(&rest[4..]) | (rest[within / 8] >> (within % 8) & 1) << 4,
+        // Signed codes become unsigned by an offset of 128.
+        _ => rest[within] ^ 128,
+    }
+}

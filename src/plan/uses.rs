@@ -1,0 +1,334 @@
+//! Uses of prompts and chains, and their arguments.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::declarations::{ChainDecl, LATER_STAGES, Named, later};
+use super::lower::Lowerer;
+use super::prompts::{Place, list, type_of};
+use super::scope::{Binding, Home, Scope};
+use super::{Argument, Cell, NodeKind, PromptPart, Ref};
+use crate::diag::{Code, Diagnostic};
+use crate::parsers::{self, Parser};
+use crate::source::Span;
+use crate::syntax::ast::{Arg, Ident, Path, PromptBody};
+use crate::value::Type;
+
+impl Lowerer<'_> {
+    /// A name with or without arguments, which is no model.
+    pub(super) fn call(
+        &mut self,
+        path: &Path,
+        args: Option<&[Arg]>,
+        span: Span,
+        scope: &Scope,
+        ahead: Option<&Parser>,
+    ) -> Option<(Home, Type)> {
+        let name = path.text();
+        let declarations = self.declarations;
+        match declarations.named.get(name.as_str()) {
+            Some((_, Named::Prompt(body))) => return self.prompt_stage(&name, body, args, span, scope, ahead),
+            Some((_, Named::Chain(chain))) => return self.chain_stage(&name, chain, args, span, scope),
+            Some((_, Named::Unreadable)) => return None,
+            Some((other, named @ (Named::Type(..) | Named::Model(_)))) => {
+                let message = format!("`{name}` is a {}, not a stage", named.kind());
+                self.error(Diagnostic::error(Code::E207, path.span, message).also(*other, "declared here"));
+                return None;
+            }
+            None => {}
+        }
+        if parsers::find(&name).is_some() {
+            return self.parser_node(path, args, span, scope);
+        }
+        if name == "fill" {
+            return self.fill(args, span, scope);
+        }
+        if LATER_STAGES.contains(&name.as_str()) {
+            self.error(later(path.span, &format!("`{name}`")));
+            return None;
+        }
+        let diagnostic = self.unknown_stage(path, &name, args.is_some());
+        self.error(diagnostic);
+        None
+    }
+
+    pub(super) fn unknown_stage(&self, path: &Path, name: &str, called: bool) -> Diagnostic {
+        let declarations = self.declarations;
+
+        if let Some((param, _)) = declarations.variables.get(name) {
+            let message = format!("`{name}` is a variable, and a bare name is always a stage");
+            return Diagnostic::error(Code::E203, path.span, message)
+                .also(param.name.span, "declared here")
+                .help(format!("a value is read through `{{{{ {name} }}}}`"));
+        }
+        if let Some(declared) = declarations.secrets.get(name) {
+            let message = format!("`{name}` is a secret, which is no stage");
+            return Diagnostic::error(Code::E215, path.span, message)
+                .also(*declared, "declared here")
+                .help("it stands bare in an option of a model alone: `api_key: TOKEN`");
+        }
+        if name == "input" {
+            return Diagnostic::error(Code::E203, path.span, "`input` is a value, and a bare name is always a stage")
+                .help("write `{{ input }}`");
+        }
+        let code = if called { Code::E206 } else { Code::E203 };
+        let what = if called { "provider, parser, prompt or chain" } else { "prompt, model, chain or parser" };
+        let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..)));
+        let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
+        let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
+        names.extend(built_in.chain(["fill", "llm"]).map(str::to_owned));
+        let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
+        let near = crate::value::nearest(name, names.iter().map(String::as_str));
+        match near {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(format!("declare it, or write the text in quotes: `\"{name}\"`")),
+        }
+    }
+
+    pub(super) fn prompt_stage(
+        &mut self,
+        name: &str,
+        body: &PromptBody,
+        args: Option<&[Arg]>,
+        span: Span,
+        scope: &Scope,
+        ahead: Option<&Parser>,
+    ) -> Option<(Home, Type)> {
+        let mut inner = scope.clone();
+        let mut fine = true;
+        for arg in self.named_arguments(args, &format!("the prompt `{name}`")) {
+            match self.given(&arg.1.value, scope, arg.1.span) {
+                Some(given) => {
+                    inner.given.insert(arg.0.name.clone(), given);
+                }
+                None => fine = false,
+            }
+        }
+        if self.circle(name, span) {
+            return None;
+        }
+        self.using.push((name.to_owned(), span));
+        self.asked.push(HashSet::new());
+        let place = Place { scope: &inner, ahead, infer: Type::Text };
+        let lowered = match body {
+            PromptBody::Text(text) => self.template(text, &place).map(|t| (NodeKind::Text(t), Type::Text)),
+            PromptBody::Raw(text) => self.template(text, &place).map(|t| (NodeKind::Raw(t), Type::Raw)),
+            PromptBody::Block(entries) => self.prompt_parts(entries, &place).map(|parts| {
+                let parts: Vec<PromptPart> = parts;
+                (NodeKind::Prompt(Arc::new(parts)), Type::Prompt)
+            }),
+        };
+        let asked = self.asked.pop().unwrap_or_default();
+        self.using.pop();
+        fine &= self.unused_arguments(args, &asked, &format!("the prompt `{name}`"));
+        let (kind, ty) = lowered?;
+        if !fine {
+            return None;
+        }
+        Some(self.place_node(span, kind, ty, scope))
+    }
+
+    /// The named arguments of a prompt or chain; unnamed and repeated ones are reported.
+    pub(super) fn named_arguments<'p>(&mut self, args: Option<&'p [Arg]>, whose: &str) -> Vec<(&'p Ident, &'p Arg)> {
+        let mut out: Vec<(&Ident, &Arg)> = Vec::new();
+        for arg in args.unwrap_or_default() {
+            let Some(name) = &arg.name else {
+                let diagnostic =
+                    Diagnostic::error(Code::E210, arg.span, format!("{whose} takes its arguments by name"))
+                        .help("as in `define(word: {{ x }})`");
+                self.error(diagnostic);
+                continue;
+            };
+            match out.iter().find(|(n, _)| n.name == name.name) {
+                Some((first, _)) => {
+                    let message = format!("the argument `{}` is given twice", name.name);
+                    let first = first.span;
+                    self.error(Diagnostic::error(Code::E201, name.span, message).also(first, "first given here"));
+                }
+                None => out.push((name, arg)),
+            }
+        }
+        out
+    }
+
+    /// Reports arguments that nothing asked for.
+    pub(super) fn unused_arguments(&mut self, args: Option<&[Arg]>, asked: &HashSet<String>, whose: &str) -> bool {
+        let mut fine = true;
+        for name in args.unwrap_or_default().iter().filter_map(|a| a.name.as_ref()) {
+            if asked.contains(&name.name) {
+                continue;
+            }
+            let mut names: Vec<String> = asked.iter().cloned().collect();
+            names.sort();
+            let diagnostic = Diagnostic::error(Code::E210, name.span, format!("{whose} reads no `{}`", name.name))
+                .did_you_mean(&name.name, names.iter().map(String::as_str))
+                .help(format!("it reads: {}", list(&names)));
+            self.error(diagnostic);
+            fine = false;
+        }
+        fine
+    }
+
+    pub(super) fn chain_stage(
+        &mut self,
+        name: &str,
+        chain: &ChainDecl,
+        args: Option<&[Arg]>,
+        span: Span,
+        scope: &Scope,
+    ) -> Option<(Home, Type)> {
+        let whose = format!("the chain `{name}`");
+        let given = self.named_arguments(args, &whose);
+        let depth = self.depth() + 1;
+        let mut inner = Scope { closed: scope.closed, ..Scope::default() };
+        let mut arguments = Vec::new();
+        let mut fine = true;
+        match chain.params {
+            Some(params) => {
+                inner.closed = true;
+                let params = self.distinct_parameters(params);
+                for (name, arg) in &given {
+                    if !params.iter().any(|p| p.name.name == name.name) {
+                        let names: Vec<String> = params.iter().map(|p| p.name.name.clone()).collect();
+                        let diagnostic = Diagnostic::error(
+                            Code::E210,
+                            arg.span,
+                            format!("{whose} has no parameter `{}`", name.name),
+                        )
+                        .did_you_mean(&name.name, names.iter().map(String::as_str))
+                        .help(format!("its parameters are: {}", list(&names)));
+                        self.error(diagnostic);
+                        fine = false;
+                    }
+                }
+                for param in params {
+                    match self.parameter_value(param, &given, span, scope, &whose) {
+                        Some(argument) => {
+                            let home = Home::Argument(depth, arguments.len() as u32);
+                            let binding = Binding {
+                                name: param.name.name.clone(),
+                                home,
+                                ty: argument.ty.clone(),
+                                span: param.name.span,
+                            };
+                            inner.names.push(binding);
+                            arguments.push(argument);
+                        }
+                        None => {
+                            fine = false;
+                            let ty = self.resolve_type(&param.ty);
+                            let home = Home::Argument(depth, 0);
+                            inner.names.push(Binding {
+                                name: param.name.name.clone(),
+                                home,
+                                ty,
+                                span: param.name.span,
+                            });
+                        }
+                    }
+                }
+            }
+            None => {
+                inner.input = match &scope.input {
+                    Some((Home::Stdin, ty)) => Some((Home::Stdin, ty.clone())),
+                    Some((_, ty)) => Some((Home::Input(depth), ty.clone())),
+                    None => None,
+                };
+                for (name, arg) in &given {
+                    match self.cell(&arg.value, scope) {
+                        Some((cell, ty)) => {
+                            let home = Home::Argument(depth, arguments.len() as u32);
+                            inner.names.push(Binding { name: name.name.clone(), home, ty: ty.clone(), span: arg.span });
+                            arguments.push(Argument { name: name.name.clone(), cell, ty, span: arg.span });
+                        }
+                        None => fine = false,
+                    }
+                }
+            }
+        }
+        self.asked.push(HashSet::new());
+        let lowered = self.used_chain(name, chain, span, inner, scope);
+        let asked = self.asked.pop().unwrap_or_default();
+        if let Some(outer) = self.asked.last_mut() {
+            outer.extend(asked.iter().cloned());
+        }
+        if chain.params.is_none() && lowered.is_some() {
+            fine &= self.unused_arguments(args, &asked, &whose);
+        }
+        let (block, ty) = lowered?;
+        if !fine {
+            return None;
+        }
+        let kind = NodeKind::Call { block, arguments: Arc::new(arguments) };
+        Some(self.place_node(span, kind, ty, scope))
+    }
+
+    /// A parameter's value: the argument, else the name at the place of use, else the default.
+    pub(super) fn parameter_value(
+        &mut self,
+        param: &crate::syntax::ast::Param,
+        given: &[(&Ident, &Arg)],
+        span: Span,
+        scope: &Scope,
+        whose: &str,
+    ) -> Option<Argument> {
+        let name = &param.name.name;
+        let ty = self.resolve_type(&param.ty);
+        let (cell, found, place) = match given.iter().find(|(n, _)| n.name == *name) {
+            Some((_, arg)) => {
+                let (cell, found) = self.cell(&arg.value, scope)?;
+                (cell, found, arg.span)
+            }
+            None => match self.name_in_reach(name, span, scope) {
+                Some((cell, found)) => (cell, found, span),
+                None => match self.parameter(param, None).default {
+                    Some(value) => (Cell::Constant(value.clone()), type_of(&value), param.name.span),
+                    None if param.default.is_some() => return None,
+                    None => {
+                        let diagnostic = Diagnostic::error(Code::E210, span, format!("{whose} needs `{name}`: {ty}"))
+                            .also(param.name.span, "declared here, without a default")
+                            .help(format!(
+                                "give it: `{}({name}: {{{{ … }}}})`",
+                                whose.trim_start_matches("the chain ").trim_matches('`')
+                            ));
+                        self.error(diagnostic);
+                        return None;
+                    }
+                },
+            },
+        };
+        let as_text = found == Type::Message && ty == Type::Text;
+        if !as_text && !found.fits(&ty) {
+            let message = format!("`{name}` is declared as {ty}, and is given {found}");
+            self.error(Diagnostic::error(Code::E211, place, message).also(param.ty.span, "declared here"));
+            return None;
+        }
+        Some(Argument { name: name.clone(), cell, ty, span: place })
+    }
+
+    /// A name at the place of use, if it means anything there.
+    pub(super) fn name_in_reach(&mut self, name: &str, span: Span, scope: &Scope) -> Option<(Cell, Type)> {
+        use super::scope::Meaning;
+        let depth = self.depth();
+        let declared = self.declarations.variables.contains_key(name) && !scope.closed;
+        match scope.meaning(name) {
+            Meaning::Given(given) => Some((given.cell, given.ty)),
+            Meaning::Both(other) => {
+                self.error(super::lower::ambiguous(name, span, other, "and this name was made here"));
+                None
+            }
+            Meaning::Home(home, ty) => Some((Cell::Ref(home.seen_from(depth)), ty)),
+            Meaning::Field(home, ty) => {
+                if declared && let Some(other) = self.variable_span(name) {
+                    self.error(super::lower::ambiguous(name, span, other, "and a variable is called so"));
+                    return None;
+                }
+                Some((Cell::Field(home.seen_from(depth), name.to_owned()), ty))
+            }
+            Meaning::Unknown if declared => {
+                self.variable(name, span, &Type::Text, &[]).map(|(i, ty)| (Cell::Ref(Ref::Variable(i)), ty))
+            }
+            Meaning::Unknown => None,
+        }
+    }
+}
