@@ -140,7 +140,7 @@ fn waits() -> Outcome {
 fn completions() -> Outcome {
     for shell in ["bash", "zsh", "fish"] {
         let done = run("\"x\"\n", &["completions", shell])?;
-        ensure(done.code == Some(0) && done.out().contains("chainrun") && done.out().contains("--var"), short(&done.stdout))?;
+        ensure(done.code == Some(0) && done.out().contains("chainrun") && done.out().contains("events"), short(&done.stdout))?;
     }
     Ok(())
 }
