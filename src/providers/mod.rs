@@ -133,6 +133,14 @@ pub trait Provider: Send + Sync {
     /// The request is one that the provider cannot send.
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError>;
 
+    /// Fetches what the model needs and this machine does not have, where the provider does so by itself.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn fetch<'a>(&'a self, _sink: &'a mut Sink) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Makes the call: pieces of the answer go to `sink` as they come, the whole comes back. Dropping the future
     /// cancels the call.
     fn generate<'a>(
