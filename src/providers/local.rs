@@ -141,7 +141,7 @@ fn weights(config: &ModelConfig) -> Result<Weights, ProviderError> {
         return Ok(Weights::Named(entry));
     }
     if model.to_lowercase().ends_with(".gguf") || model.contains(['/', '\\']) || model.starts_with('.') {
-        return Ok(Weights::File(config.base.join(&model)));
+        return Ok(Weights::File(config.base.join(model.strip_prefix("./").unwrap_or(&model))));
     }
     let known = || models::catalog().iter().map(|e| e.name);
     let error = ProviderError::new(ErrorKind::Weights, format!("no model is called `{model}`"));
