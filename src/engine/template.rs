@@ -259,7 +259,10 @@ mod tests {
 
     #[test]
     fn templates_get_what_transformers_gives() {
-        let text = |source| render(source, "q").into_iter().map(|s| s.text).collect::<String>();
+        let text = |source| {
+            let template = ChatTemplate::new(source, "<s>", "</s>", Some([2026, 7, 4]));
+            template.render(&[turn("q")], |_| false).unwrap().into_iter().map(|s| s.text).collect::<String>()
+        };
         assert_eq!(text("{{ {'a': '<b>', 'c': [1, 2]}|tojson }}"), r#"{"a": "<b>", "c": [1, 2]}"#);
         assert_eq!(text("{{ strftime_now('%d %b %Y') }}"), "04 Jul 2026");
         assert_eq!(text("{% generation %}x{% endgeneration %}"), "x");
