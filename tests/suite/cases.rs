@@ -128,7 +128,9 @@ impl Case {
         match self.neighbour(extension) {
             Some(text) if text == got => Ok(()),
             Some(text) => Err(format!(".{extension} differs at {}", difference(&text, got)).into()),
-            None if wanted => Err(format!("no .{extension} beside it: UPDATE=1 writes it\n{}", short(got.as_bytes())).into()),
+            None if wanted => {
+                Err(format!("no .{extension} beside it: UPDATE=1 writes it\n{}", short(got.as_bytes())).into())
+            }
             None => Ok(()),
         }
     }
@@ -138,7 +140,10 @@ impl Case {
         let mut shown = shown(&done.err(), &name);
         for want in expected {
             let found = shown.iter().position(|d| {
-                d.severity == want.severity && d.code == want.code && d.line == want.line && d.message.contains(&want.message)
+                d.severity == want.severity
+                    && d.code == want.code
+                    && d.line == want.line
+                    && d.message.contains(&want.message)
             });
             match found {
                 Some(at) => drop(shown.remove(at)),
@@ -181,7 +186,8 @@ fn default_code(expected: &[Shown]) -> i32 {
 
 /// The diagnostics that a case expects, from its comments.
 fn expected(text: &str) -> Result<Vec<Shown>, String> {
-    let form = Regex::new(r"#\s*(error|warning|note)( elsewhere| \+\d+)?: \[([EW]\d+)\](.*)$").map_err(|e| e.to_string())?;
+    let form =
+        Regex::new(r"#\s*(error|warning|note)( elsewhere| \+\d+)?: \[([EW]\d+)\](.*)$").map_err(|e| e.to_string())?;
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let Some(parts) = form.captures(line) else { continue };
@@ -215,9 +221,10 @@ fn following(text: &str, index: usize) -> usize {
 
 /// The diagnostics on standard error.
 fn shown(stderr: &str, file: &str) -> Vec<Shown> {
-    let (Ok(title), Ok(place)) =
-        (Regex::new(r"^(error|warning|note)\[([EW]\d+)\]: (.*)$"), Regex::new(r"^\s*(?:-->|:::|╭▸) (.+?):(\d+):(\d+)$"))
-    else {
+    let (Ok(title), Ok(place)) = (
+        Regex::new(r"^(error|warning|note)\[([EW]\d+)\]: (.*)$"),
+        Regex::new(r"^\s*(?:-->|:::|╭▸) (.+?):(\d+):(\d+)$"),
+    ) else {
         return Vec::new();
     };
     let mut found: Vec<Shown> = Vec::new();

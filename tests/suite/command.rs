@@ -67,7 +67,8 @@ fn like_a_subcommand() -> Outcome {
 }
 
 fn at_the_same_time() -> Outcome {
-    let file = "chain main = { a: \"q\" | fake(\"x\", delay: 500ms) | text, b: \"q\" | fake(\"y\", delay: 500ms) | text }\n";
+    let file =
+        "chain main = { a: \"q\" | fake(\"x\", delay: 500ms) | text, b: \"q\" | fake(\"y\", delay: 500ms) | text }\n";
     let done = run(file, &["{}"])?;
     ensure(done.code == Some(0) && done.out() == "{\"a\":\"x\",\"b\":\"y\"}\n", done.err())?;
     ensure(done.took < Duration::from_millis(800), format!("took {:?}", done.took))
@@ -116,7 +117,10 @@ fn closed_pipe() -> Outcome {
     let mut first = String::new();
     BufReader::with_capacity(16, out).read_line(&mut first)?;
     let (code, err) = end(child, 20)?;
-    ensure(first == "line\n" && code == Some(0) && err.is_empty(), format!("first {first:?}, exit {code:?}, stderr {err:?}"))
+    ensure(
+        first == "line\n" && code == Some(0) && err.is_empty(),
+        format!("first {first:?}, exit {code:?}, stderr {err:?}"),
+    )
 }
 
 /// The first piece is there long before the last.
@@ -140,20 +144,38 @@ fn waits() -> Outcome {
 fn completions() -> Outcome {
     for shell in ["bash", "zsh", "fish"] {
         let done = run("\"x\"\n", &["completions", shell])?;
-        ensure(done.code == Some(0) && done.out().contains("chainrun") && done.out().contains("events"), short(&done.stdout))?;
+        ensure(
+            done.code == Some(0) && done.out().contains("chainrun") && done.out().contains("events"),
+            short(&done.stdout),
+        )?;
     }
     Ok(())
 }
 
 fn man() -> Outcome {
     let done = run("\"x\"\n", &["man"])?;
-    ensure(done.code == Some(0) && done.out().contains(".TH chainrun") && done.out().contains("\\-\\-var"), short(&done.stdout))
+    ensure(
+        done.code == Some(0) && done.out().contains(".TH chainrun") && done.out().contains("\\-\\-var"),
+        short(&done.stdout),
+    )
 }
 
 fn help() -> Outcome {
     let done = run("\"x\"\n", &["--help"])?;
     let out = done.out();
-    let named = ["check", "explain", "models", "completions", "--var", "--vars", "--model", "--events", "--json", "--no-stream", "--offline"];
+    let named = [
+        "check",
+        "explain",
+        "models",
+        "completions",
+        "--var",
+        "--vars",
+        "--model",
+        "--events",
+        "--json",
+        "--no-stream",
+        "--offline",
+    ];
     ensure(done.code == Some(0) && named.iter().all(|n| out.contains(n)), out)
 }
 
@@ -183,7 +205,8 @@ fn secrets() -> Outcome {
 
 /// A name that resolves nowhere costs `check` nothing.
 fn check_is_local() -> Outcome {
-    let file = "model m = ollama(\"llama3.2\", base_url: \"http://name.invalid:11434\")\nchain main = \"q\" | m | text\n";
+    let file =
+        "model m = ollama(\"llama3.2\", base_url: \"http://name.invalid:11434\")\nchain main = \"q\" | m | text\n";
     let done = run(file, &["check", "{}"])?;
     ensure(done.code == Some(0) && done.took < Duration::from_secs(2), format!("exit {:?}\n{}", done.code, done.err()))
 }

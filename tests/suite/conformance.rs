@@ -50,7 +50,11 @@ pub fn trials() -> Vec<Trial> {
         for (why, number) in &left {
             println!("note: {number:3} left for {why}");
         }
-        if all > 170 && count > 80 && rules.len() == LATER.len() { Ok(()) } else { Err(format!("{count} of {all} cases").into()) }
+        if all > 170 && count > 80 && rules.len() == LATER.len() {
+            Ok(())
+        } else {
+            Err(format!("{count} of {all} cases").into())
+        }
     }));
     trials
 }
@@ -89,7 +93,13 @@ fn run(case: &Value) -> Outcome {
     let done = call.stdin(word(case, "stdin")).run()?;
     let (out, err) = (done.out(), done.err());
     let fail = |what: String| -> Outcome {
-        Err(format!("{what}\nrule: {}\nstdout: {}\nstderr: {}", word(case, "why"), short(&done.stdout), short(&done.stderr)).into())
+        Err(format!(
+            "{what}\nrule: {}\nstdout: {}\nstderr: {}",
+            word(case, "why"),
+            short(&done.stdout),
+            short(&done.stderr)
+        )
+        .into())
     };
     if done.code.map(i64::from) != case["exit"].as_i64() {
         return fail(format!("exit {:?}, expected {}", done.code, case["exit"]));
@@ -132,7 +142,9 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w))),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
+        }
         _ => a == b,
     }
 }

@@ -45,7 +45,9 @@ fn fences(text: &str) -> Result<Vec<Fence>, String> {
     let mut open: Option<Fence> = None;
     for (index, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
-            (None, Some(info)) => open = Some(Fence { line: index + 1, info: info.trim().to_owned(), text: String::new() }),
+            (None, Some(info)) => {
+                open = Some(Fence { line: index + 1, info: info.trim().to_owned(), text: String::new() })
+            }
             (Some(_), Some("")) => found.extend(open.take()),
             (Some(fence), _) => {
                 fence.text.push_str(line);
@@ -110,7 +112,8 @@ fn chain(temp: &TempDir, fence: &Fence, words: Vec<&str>, output: Option<&str>) 
 fn console(temp: &TempDir, text: &str) -> Result<(), String> {
     let folder = Path::new(BINARY).parent().ok_or("no folder")?;
     let path = std::env::join_paths(
-        std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+        std::iter::once(folder.to_path_buf())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
     let path = path.map_err(|e| e.to_string())?;
     let mut lines = text.lines().peekable();
@@ -133,7 +136,10 @@ fn console(temp: &TempDir, text: &str) -> Result<(), String> {
 
 /// Whether two texts are the same, where a line `…` stands for any lines.
 fn alike(wanted: &str, got: &str) -> bool {
-    let form: Vec<String> = wanted.lines().map(|l| if l.trim() == "…" { "(?:.*\n)*".to_owned() } else { regex::escape(l) + "\n" }).collect();
+    let form: Vec<String> = wanted
+        .lines()
+        .map(|l| if l.trim() == "…" { "(?:.*\n)*".to_owned() } else { regex::escape(l) + "\n" })
+        .collect();
     let ended = if got.is_empty() || got.ends_with('\n') { got.to_owned() } else { format!("{got}\n") };
     Regex::new(&format!("^{}$", form.concat())).is_ok_and(|r| r.is_match(&ended))
 }
@@ -150,7 +156,10 @@ fn shell(text: &str) -> Result<(), String> {
         };
         let Some(ours) = ours else { continue };
         let used: Vec<&str> = flags.captures_iter(ours).filter_map(|c| Some(c.get(1)?.as_str())).collect();
-        let command: Vec<&str> = ours.split_whitespace().take_while(|w| matches!(*w, "check" | "explain" | "models" | "pull" | "list")).collect();
+        let command: Vec<&str> = ours
+            .split_whitespace()
+            .take_while(|w| matches!(*w, "check" | "explain" | "models" | "pull" | "list"))
+            .collect();
         let temp = TempDir::new().map_err(|e| e.to_string())?;
         let done = Call::new(temp.path()).map_err(|e| e.to_string())?.args(&command).arg("--help").run()?;
         for flag in used {

@@ -82,7 +82,11 @@ fn order() -> Outcome {
                 && layer > own
             {
                 let line = source.code[..at].matches('\n').count() + 1;
-                wrong.push(format!("src/{}:{line}: `{}` uses `{name}`, which is above it", source.path.display(), source.module));
+                wrong.push(format!(
+                    "src/{}:{line}: `{}` uses `{name}`, which is above it",
+                    source.path.display(),
+                    source.module
+                ));
             }
         }
     }
@@ -90,12 +94,18 @@ fn order() -> Outcome {
 }
 
 fn outside() -> Outcome {
-    let marks = Regex::new(r"\benv::vars?(_os)?\(|\beprintln!|\bprintln!|\beprint!|\bprint!|\bstdout\(\)|\bstdin\(\)|\bSystemTime::now")?;
+    let marks = Regex::new(
+        r"\benv::vars?(_os)?\(|\beprintln!|\bprintln!|\beprint!|\bprint!|\bstdout\(\)|\bstdin\(\)|\bSystemTime::now",
+    )?;
     report(|source| {
         // A module's own tests may do as they like.
         let tests = source.path.file_stem().is_some_and(|s| s.to_string_lossy().ends_with("tests"));
         let free = tests || matches!(source.module.as_str(), "cli" | "main");
-        if free { Vec::new() } else { marks.find_iter(before_tests(&source.code)).map(|m| (m.start(), m.as_str().to_owned())).collect() }
+        if free {
+            Vec::new()
+        } else {
+            marks.find_iter(before_tests(&source.code)).map(|m| (m.start(), m.as_str().to_owned())).collect()
+        }
     })
 }
 

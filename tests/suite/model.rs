@@ -13,7 +13,8 @@ use crate::process::{Call, Done, TempDir, short};
 /// The catalog name.
 const MODEL: &str = "smollm2:135m";
 
-const POTATO: &str = "var word: string\nchain main = \"What is a {{ word }}?\" | local(\"smollm2:135m\", max_tokens: 40) | text\n";
+const POTATO: &str =
+    "var word: string\nchain main = \"What is a {{ word }}?\" | local(\"smollm2:135m\", max_tokens: 40) | text\n";
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {
@@ -42,7 +43,10 @@ fn weights() -> Result<(), String> {
             if done.code == Some(0) {
                 return Ok(());
             }
-            Err(format!("the weights of {MODEL} are missing; with a network, type: chainrun models pull {MODEL}\n{}", done.err()))
+            Err(format!(
+                "the weights of {MODEL} are missing; with a network, type: chainrun models pull {MODEL}\n{}",
+                done.err()
+            ))
         })
         .clone()
 }
@@ -68,7 +72,8 @@ fn answers() -> Outcome {
     let temp = TempDir::new()?;
     temp.write("main.chain", POTATO)?;
     let args = ["main.chain", "--var", "word=potato", "--events", "events.jsonl"];
-    let done = succeed(Call::new(temp.path())?.with_models().args(args).limit(300).run()?).map_err(|e| e.to_string())?;
+    let done =
+        succeed(Call::new(temp.path())?.with_models().args(args).limit(300).run()?).map_err(|e| e.to_string())?;
     let text = std::fs::read_to_string(temp.path().join("events.jsonl"))?;
     let mut said = String::new();
     let mut tokens = 0;
@@ -80,7 +85,10 @@ fn answers() -> Outcome {
         }
     }
     ensure(tokens >= 20, format!("{tokens} token events\n{text}"))?;
-    ensure(done.out().trim_end_matches('\n') == said.trim_end_matches('\n'), format!("stdout {:?}, tokens {said:?}", done.out()))?;
+    ensure(
+        done.out().trim_end_matches('\n') == said.trim_end_matches('\n'),
+        format!("stdout {:?}, tokens {said:?}", done.out()),
+    )?;
     ensure(said.to_lowercase().contains("potato"), format!("nothing about potatoes: {said}"))
 }
 
@@ -94,7 +102,9 @@ fn twice() -> Outcome {
 
 fn seed() -> Outcome {
     let text = |seed: u32| {
-        format!("chain main = \"Name an animal and what it eats.\" | local(\"smollm2:135m\", max_tokens: 24, temperature: 1.0, seed: {seed}) | text\n")
+        format!(
+            "chain main = \"Name an animal and what it eats.\" | local(\"smollm2:135m\", max_tokens: 24, temperature: 1.0, seed: {seed}) | text\n"
+        )
     };
     let mut answers = Vec::new();
     for seed in [1, 1, 2, 3] {
@@ -121,7 +131,8 @@ fn potato() -> Outcome {
 
 fn raw() -> Outcome {
     let text = "chain main = raw \"<|im_start|>user\\nSay hello.<|im_end|>\\n<|im_start|>assistant\\n\" | local(\"smollm2:135m\", max_tokens: 20) | text\n";
-    let by_hand = succeed(run(text, &["main.chain", "--quiet"]).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    let by_hand =
+        succeed(run(text, &["main.chain", "--quiet"]).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     ensure(!by_hand.out().trim().is_empty(), "an empty answer")
 }
 
@@ -132,7 +143,8 @@ fn roles() -> Outcome {
     let done = run(POTATO, &args).map_err(|e| e.to_string())?;
     match done.code {
         Some(0) => {
-            let explained = run(POTATO, &["explain", "main.chain", "--var", &format!("word={value}")]).map_err(|e| e.to_string())?;
+            let explained = run(POTATO, &["explain", "main.chain", "--var", &format!("word={value}")])
+                .map_err(|e| e.to_string())?;
             ensure(explained.code == Some(0), explained.err())
         }
         Some(2 | 3) => ensure(done.err().contains("word") && done.err().contains("<|im_"), done.err()),
@@ -156,6 +168,7 @@ fn too_long() -> Outcome {
 fn listed() -> Outcome {
     weights()?;
     let temp = TempDir::new()?;
-    let done = succeed(Call::new(temp.path())?.with_models().args(["models", "list"]).run()?).map_err(|e| e.to_string())?;
+    let done =
+        succeed(Call::new(temp.path())?.with_models().args(["models", "list"]).run()?).map_err(|e| e.to_string())?;
     ensure(done.out().contains(MODEL), done.out())
 }

@@ -211,5 +211,11 @@ pub fn difference(wanted: &str, got: &str) -> String {
     let line = wanted.lines().zip(got.lines()).take_while(|(a, b)| a == b).count();
     let at = |text: &str| text.lines().nth(line).map_or("(the end)".to_owned(), |l| format!("{l:?}"));
     let ends = if wanted.lines().eq(got.lines()) { " (they differ in line ends)" } else { "" };
-    format!("line {}{ends}\n  expected {}\n  got      {}\n--- got, whole ---\n{}", line + 1, at(wanted), at(got), short(got.as_bytes()))
+    format!(
+        "line {}{ends}\n  expected {}\n  got      {}\n--- got, whole ---\n{}",
+        line + 1,
+        at(wanted),
+        at(got),
+        short(got.as_bytes())
+    )
 }
