@@ -33,7 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn answer(about: &Description, model: &Model, runner: &mut Runner, request: &Value) -> Result<Value, Box<dyn std::error::Error>> {
+fn answer(
+    about: &Description,
+    model: &Model,
+    runner: &mut Runner,
+    request: &Value,
+) -> Result<Value, Box<dyn std::error::Error>> {
     let ids = |key: &str| -> Option<Vec<u32>> {
         request[key].as_array().map(|a| a.iter().filter_map(Value::as_u64).map(|n| n as u32).collect())
     };

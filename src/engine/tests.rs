@@ -67,7 +67,8 @@ impl Writer {
             _ => {
                 let (values, bytes) = kind.block();
                 for b in 0..count / values {
-                    let mut block: Vec<u8> = (0..bytes).map(|i| random.block([b as u32, i as u32, 1, 0])[0] as u8).collect();
+                    let mut block: Vec<u8> =
+                        (0..bytes).map(|i| random.block([b as u32, i as u32, 1, 0])[0] as u8).collect();
                     // The half-precision numbers of a block become small ones: 0.0078 and the like.
                     for at in match kind {
                         TensorKind::Q4_1 | TensorKind::Q5_1 | TensorKind::Q4K | TensorKind::Q5K => vec![1, 3],
@@ -135,8 +136,24 @@ fn tiny() -> Vec<u8> {
     w.tensor("extra.unused", TensorKind::F32, 0, &[3]);
     w.tensor("output_norm.weight", TensorKind::F32, 0, &[WIDTH]);
     let kinds = [
-        [(TensorKind::Q4_1, 3), (TensorKind::Q4_0, 2), (TensorKind::Q5_0, 6), (TensorKind::Q5_1, 7), (TensorKind::F16, 1), (TensorKind::Q8_0, 8), (TensorKind::Q4_1, 3)],
-        [(TensorKind::Q2K, 10), (TensorKind::Q3K, 11), (TensorKind::Q4K, 12), (TensorKind::Q5K, 13), (TensorKind::Q6K, 14), (TensorKind::F32, 0), (TensorKind::Q4K, 12)],
+        [
+            (TensorKind::Q4_1, 3),
+            (TensorKind::Q4_0, 2),
+            (TensorKind::Q5_0, 6),
+            (TensorKind::Q5_1, 7),
+            (TensorKind::F16, 1),
+            (TensorKind::Q8_0, 8),
+            (TensorKind::Q4_1, 3),
+        ],
+        [
+            (TensorKind::Q2K, 10),
+            (TensorKind::Q3K, 11),
+            (TensorKind::Q4K, 12),
+            (TensorKind::Q5K, 13),
+            (TensorKind::Q6K, 14),
+            (TensorKind::F32, 0),
+            (TensorKind::Q4K, 12),
+        ],
     ];
     for (l, kinds) in kinds.iter().enumerate() {
         let parts = [

@@ -33,10 +33,12 @@ static OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("chunks", OptionKind::Int(1, 100_000), "pieces that the answer comes in").default("one a word"),
     OptionSpec::new("fail", OptionKind::Text, "fail with this reason instead of answering"),
     OptionSpec::new("finish", OptionKind::Choice(&["stop", "length"]), "why it says it stopped").default("\"stop\""),
-    OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "cut the answer after so many words")
-        .aliases(&["num_predict", "max_new_tokens", "n_predict"]),
-    OptionSpec::new("stop", OptionKind::Texts, "cut the answer before the first of these")
-        .aliases(&["stop_sequences"]),
+    OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "cut the answer after so many words").aliases(&[
+        "num_predict",
+        "max_new_tokens",
+        "n_predict",
+    ]),
+    OptionSpec::new("stop", OptionKind::Texts, "cut the answer before the first of these").aliases(&["stop_sequences"]),
     OptionSpec::new("temperature", OptionKind::Float(0.0, f64::MAX), NO_EFFECT),
     OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), NO_EFFECT),
     OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), NO_EFFECT),

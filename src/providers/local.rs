@@ -29,8 +29,12 @@ pub static SPEC: Spec = Spec {
 const MAX_TOKENS: usize = 512;
 
 static OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new("temperature", OptionKind::Float(0.0, f64::MAX), "how freely tokens are chosen; 0 is the likeliest")
-        .default("0"),
+    OptionSpec::new(
+        "temperature",
+        OptionKind::Float(0.0, f64::MAX),
+        "how freely tokens are chosen; 0 is the likeliest",
+    )
+    .default("0"),
     OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this")
         .default("1"),
     OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), "choose among this many of the likeliest tokens; 0 is all")
@@ -56,7 +60,8 @@ static OPTIONS: &[OptionSpec] = &[
         .default("\"auto\""),
     OptionSpec::new("threads", OptionKind::Int(1, 64), "threads that compute; the answer is the same with any number")
         .default("half of the processor's, at most 4"),
-    OptionSpec::new("task", OptionKind::Choice(&["text-generation"]), "what the model does").default("\"text-generation\""),
+    OptionSpec::new("task", OptionKind::Choice(&["text-generation"]), "what the model does")
+        .default("\"text-generation\""),
 ];
 
 static EXPLAINED: &[(&str, &str)] = &[
@@ -163,7 +168,8 @@ impl Local {
                     return Ok(path);
                 }
                 let name = entry.name;
-                Err(error(format!("the weights of `{name}` are not here")).help(format!("`chainrun models pull {name}` fetches them")))
+                Err(error(format!("the weights of `{name}` are not here"))
+                    .help(format!("`chainrun models pull {name}` fetches them")))
             }
             Weights::File(path) if path.is_file() => Ok(path.clone()),
             Weights::File(path) if path.is_dir() => {
@@ -198,9 +204,10 @@ impl Local {
     fn window(&self, about: &Description) -> Result<usize, ProviderError> {
         let most = about.shape.context;
         match self.context_size {
-            Some(n) if n > most => {
-                Err(ProviderError::new(ErrorKind::Prompt, format!("`num_ctx: {n}`: `{}` has a context of {most} tokens", self.model)))
-            }
+            Some(n) if n > most => Err(ProviderError::new(
+                ErrorKind::Prompt,
+                format!("`num_ctx: {n}`: `{}` has a context of {most} tokens", self.model),
+            )),
             chosen => Ok(chosen.unwrap_or(most)),
         }
     }
@@ -211,7 +218,8 @@ impl Local {
         if count < window {
             return Ok(());
         }
-        let message = format!("the prompt has {count} tokens, and the context of `{}` is {window} with the answer", self.model);
+        let message =
+            format!("the prompt has {count} tokens, and the context of `{}` is {window} with the answer", self.model);
         let mut error = ProviderError::new(ErrorKind::Prompt, message);
         if let RequestInput::Messages(messages) = &request.input {
             for m in messages {

@@ -18,7 +18,13 @@ fn context() -> Arc<Context> {
 fn config(model: &str, options: &[(&'static str, Value)]) -> ModelConfig {
     let setting = |v: &Value| Setting { value: OptionValue::Value(v.clone()), origin: Origin::Default };
     let options: IndexMap<_, _> = options.iter().map(|(k, v)| (*k, setting(v))).collect();
-    ModelConfig { spec: &SPEC, name: "m".into(), argument: Some(Value::Text(model.into())), options, base: PathBuf::from("/nowhere") }
+    ModelConfig {
+        spec: &SPEC,
+        name: "m".into(),
+        argument: Some(Value::Text(model.into())),
+        options,
+        base: PathBuf::from("/nowhere"),
+    }
 }
 
 fn say(text: &str) -> Request {

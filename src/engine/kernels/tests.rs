@@ -18,7 +18,13 @@ fn panels(codes: Codes, offset: i32, minima: bool, columns: usize, panels: usize
     let random = Philox::new(1);
     let byte = |i: usize| random.block([i as u32, 0, 0, 0])[0];
     // Half-precision numbers of ordinary size, of both signs, and subnormal ones.
-    let half = |i: usize| if i % 17 == 0 { byte(i) as u16 & 0x83ff } else { 0x1400 + (byte(i) % 0x0c00) as u16 | (i as u16 & 1) << 15 };
+    let half = |i: usize| {
+        if i.is_multiple_of(17) {
+            byte(i) as u16 & 0x83ff
+        } else {
+            (0x1400 + (byte(i) % 0x0c00) as u16) | ((i as u16 & 1) << 15)
+        }
+    };
     Panels {
         codes,
         columns,
@@ -32,9 +38,13 @@ fn panels(codes: Codes, offset: i32, minima: bool, columns: usize, panels: usize
 #[test]
 fn integer_products_agree() {
     let columns = 96;
-    for (codes, offset, minima) in
-        [(Codes::Four, 8, false), (Codes::Four, 0, true), (Codes::Eight, 128, false), (Codes::Eight, 16, false), (Codes::Eight, 0, true)]
-    {
+    for (codes, offset, minima) in [
+        (Codes::Four, 8, false),
+        (Codes::Four, 0, true),
+        (Codes::Eight, 128, false),
+        (Codes::Eight, 16, false),
+        (Codes::Eight, 0, true),
+    ] {
         let matrix = panels(codes, offset, minima, columns, 2);
         for rows in 1..=33 {
             let mut x = numbers(rows as u64, rows * columns);
