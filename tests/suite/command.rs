@@ -18,7 +18,6 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("command::branches_run_at_the_same_time", at_the_same_time),
         Trial::test("command::a_failing_branch_cancels_the_other", cancelled_branch),
         Trial::test("command::a_reader_that_leaves_is_no_error", closed_pipe),
-        Trial::test("command::text_streams_as_it_comes", streams),
         Trial::test("command::text_that_may_be_replaced_waits", waits),
         Trial::test("command::completions", completions),
         Trial::test("command::man_page", man),
@@ -121,17 +120,6 @@ fn closed_pipe() -> Outcome {
         first == "line\n" && code == Some(0) && err.is_empty(),
         format!("first {first:?}, exit {code:?}, stderr {err:?}"),
     )
-}
-
-/// The first piece is there long before the last.
-fn streams() -> Outcome {
-    let temp = TempDir::new()?;
-    let file = "chain main = \"q\" | fake(\"first second\", chunks: 2, delay: 10ms) | text\n";
-    let mut child = child(&temp, file)?;
-    let mut out = String::new();
-    child.stdout.take().ok_or("no output")?.read_to_string(&mut out)?;
-    let (code, err) = end(child, 20)?;
-    ensure(code == Some(0) && out == "first second\n", format!("{out:?} {err}"))
 }
 
 /// The first model breaks off after it began: nothing of it reaches a pipe.
