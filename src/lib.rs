@@ -1,7 +1,7 @@
 //! chainrun: a language and an interpreter for prompt chains.
 //!
 //! The modules are layers, listed bottom first: a module uses only those above it in this list
-//! (`tests/layers.rs` holds this). `ARCHITECTURE.md` draws the flow between them.
+//! (`tests/suite/layers.rs` holds this). `ARCHITECTURE.md` draws the flow between them.
 
 pub mod source;
 

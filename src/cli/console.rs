@@ -9,6 +9,9 @@ use crate::config::Context;
 use crate::diag::{Diagnostic, Severity, render_all};
 use crate::source::Sources;
 
+/// The most diagnostics that are shown of one file: a broken file of a hundred thousand lines fills no screen.
+const MOST: usize = 100;
+
 /// Where messages go.
 pub struct Console {
     color: bool,
@@ -27,8 +30,15 @@ impl Console {
 
     /// Prints diagnostics; when quiet, errors alone. Gives whether one is an error.
     pub fn report(&self, diagnostics: &[Diagnostic], sources: &Sources) -> bool {
-        let shown = diagnostics.iter().filter(|d| !self.quiet || d.severity == Severity::Error);
-        let text = render_all(shown, sources, self.color);
+        let mut shown: Vec<&Diagnostic> =
+            diagnostics.iter().filter(|d| !self.quiet || d.severity == Severity::Error).collect();
+        shown.sort_by_key(|d| d.span.map(|s| (s.file, s.start)));
+        let more = shown.len().saturating_sub(MOST);
+        shown.truncate(MOST);
+        let mut text = render_all(shown, sources, self.color);
+        if more > 0 {
+            text.push_str(&format!("\n{more} more are not shown\n"));
+        }
         self.write(&text);
         diagnostics.iter().any(|d| d.severity == Severity::Error)
     }

@@ -25,7 +25,9 @@ pub fn models(args: &ModelsArgs, context: &Arc<Context>) -> u8 {
 fn pull(name: &str, context: &Arc<Context>, console: &Console) -> u8 {
     let Some(entry) = models::find(name) else {
         let names: Vec<&str> = models::catalog().iter().map(|e| e.name).collect();
-        let near = nearest(name, names.iter().copied()).map(|n| format!("\n  = help: did you mean `{n}`?")).unwrap_or_default();
+        let near = nearest(name, names.iter().copied())
+            .map(|n| format!("\n  = help: did you mean `{n}`?"))
+            .unwrap_or_default();
         console.write(&format!(
             "error[E305]: the catalog has no model `{name}`{near}\n  = help: it has: {}\n  = help: another model is a file of your own: `local(\"./file.gguf\")`\n",
             names.join(", ")
@@ -57,10 +59,9 @@ fn pull(name: &str, context: &Arc<Context>, console: &Console) -> u8 {
 
 fn show(entry: &Entry, event: &PullEvent, console: &Console) {
     match event {
-        PullEvent::Trying(source) => console.note(&format!(
-            "fetching `{}` ({} bytes, {}) from: {source}",
-            entry.name, entry.size, entry.licence
-        )),
+        PullEvent::Trying(source) => {
+            console.note(&format!("fetching `{}` ({} bytes, {}) from: {source}", entry.name, entry.size, entry.licence))
+        }
         PullEvent::Progress { done, total } => console.progress(entry.name, *done, Some(*total)),
         PullEvent::Failed(source, reason) => console.note(&format!("{source} gave nothing: {reason}")),
         PullEvent::Waiting => console.note("another process fetches the same model; waiting for it"),

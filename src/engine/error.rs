@@ -32,7 +32,9 @@ impl std::fmt::Display for EngineError {
             Self::Io(text) | Self::Prompt(text) => f.write_str(text),
             Self::Damaged(text) => write!(f, "the file is damaged: {text}"),
             Self::Unsupported(text) => write!(f, "not supported: {text}"),
-            Self::NotFinite => f.write_str("the model's arithmetic gave a number that is not finite; the file may be damaged"),
+            Self::NotFinite => {
+                f.write_str("the model's arithmetic gave a number that is not finite; the file may be damaged")
+            }
             Self::Stopped => f.write_str("stopped"),
         }
     }

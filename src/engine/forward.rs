@@ -285,7 +285,9 @@ impl Rotation {
         let pairs = shape.rotated / 2;
         let (mut cos, mut sin) = (Vec::with_capacity(rows * pairs), Vec::with_capacity(rows * pairs));
         let frequencies: Vec<f64> = (0..pairs)
-            .map(|i| libm::pow(shape.rope_base, -2.0 * i as f64 / shape.rotated as f64) / f64::from(model.rope_divisors[i]))
+            .map(|i| {
+                libm::pow(shape.rope_base, -2.0 * i as f64 / shape.rotated as f64) / f64::from(model.rope_divisors[i])
+            })
             .collect();
         for position in first..first + rows {
             for f in &frequencies {
@@ -305,7 +307,15 @@ impl Rotation {
 
 impl HeadKv {
     /// Stores keys, rotated, and values of a call's rows.
-    fn store(&mut self, products: &[f32], rotation: &Rotation, isa: Isa, panels: (usize, usize), width: usize, first: usize) {
+    fn store(
+        &mut self,
+        products: &[f32],
+        rotation: &Rotation,
+        isa: Isa,
+        panels: (usize, usize),
+        width: usize,
+        first: usize,
+    ) {
         let mut key = vec![0.0; width];
         for t in 0..rotation.rows {
             let position = first + t;

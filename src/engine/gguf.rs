@@ -241,7 +241,9 @@ impl Gguf {
         }
         let mut gguf = Self { path: path.to_owned(), meta, tensors: HashMap::new(), unread: HashMap::new() };
         if gguf.uint("split.count").is_some_and(|n| n > 1) {
-            return Err(EngineError::Unsupported("a model in several files; join them with `llama-gguf-split --merge`".to_owned()));
+            return Err(EngineError::Unsupported(
+                "a model in several files; join them with `llama-gguf-split --merge`".to_owned(),
+            ));
         }
         let mut places = Vec::new();
         for _ in 0..tensor_count {
@@ -258,7 +260,14 @@ impl Gguf {
         Ok(gguf)
     }
 
-    fn place(&mut self, name: String, dims: Vec<usize>, number: u32, offset: Option<u64>, size: u64) -> Result<(), EngineError> {
+    fn place(
+        &mut self,
+        name: String,
+        dims: Vec<usize>,
+        number: u32,
+        offset: Option<u64>,
+        size: u64,
+    ) -> Result<(), EngineError> {
         let Some(kind) = TensorKind::from_number(number) else {
             self.unread.insert(name, number);
             return Ok(());
@@ -273,7 +282,9 @@ impl Gguf {
                 self.tensors.insert(name, TensorInfo { dims, kind, offset, bytes });
                 Ok(())
             }
-            _ => Err(EngineError::Damaged(format!("tensor `{name}` of {dims:?} numbers reaches past the end of the file"))),
+            _ => Err(EngineError::Damaged(format!(
+                "tensor `{name}` of {dims:?} numbers reaches past the end of the file"
+            ))),
         }
     }
 

@@ -12,6 +12,8 @@ mod model;
 mod sampler;
 mod service;
 mod template;
+#[cfg(test)]
+mod tests;
 mod tokenizer;
 mod weights;
 

@@ -179,7 +179,9 @@ fn serve(description: &Description, queue: &mpsc::Receiver<Order>, threads: usiz
         if order.cancelled.load(Ordering::Relaxed) {
             continue;
         }
-        let last = match load_once(description, &mut model).and_then(|m| answer(m, description, &mut runner, &mut kv, &order)) {
+        let last = match load_once(description, &mut model)
+            .and_then(|m| answer(m, description, &mut runner, &mut kv, &order))
+        {
             Ok(done) => done,
             Err(error) => Piece::Failed(error),
         };
@@ -198,7 +200,13 @@ fn load_once<'m>(description: &Description, model: &'m mut Option<Model>) -> Res
 
 /// Computes one answer. Keys and values of tokens that the last job had in common are used again; the contract makes
 /// that invisible in the result.
-fn answer(model: &Model, about: &Description, runner: &mut Runner, kv: &mut Kv, order: &Order) -> Result<Piece, EngineError> {
+fn answer(
+    model: &Model,
+    about: &Description,
+    runner: &mut Runner,
+    kv: &mut Kv,
+    order: &Order,
+) -> Result<Piece, EngineError> {
     let job = &order.job;
     let stop = || order.cancelled.load(Ordering::Relaxed);
     let shared = kv.tokens().iter().zip(&job.tokens).take_while(|(a, b)| a == b).count();

@@ -71,7 +71,8 @@ impl ChatTemplate {
             EngineError::Prompt(format!("the model's chat template failed: {text}"))
         };
         let env = environment(self.date).map_err(fail)?;
-        let messages: Vec<Value> = turns.iter().map(|t| context! { role => t.role.clone(), content => t.text.clone() }).collect();
+        let messages: Vec<Value> =
+            turns.iter().map(|t| context! { role => t.role.clone(), content => t.text.clone() }).collect();
         let given = context! {
             messages => messages, add_generation_prompt => true, bos_token => self.begin.clone(), eos_token => self.end.clone(),
         };
@@ -106,10 +107,12 @@ fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
         Some(n) => {
             let spaces = vec![b' '; n.min(16)];
             let form = serde_json::ser::PrettyFormatter::with_indent(&spaces);
-            serde::Serialize::serialize(&json, &mut serde_json::Serializer::with_formatter(&mut out, form)).map_err(wrong)?;
+            serde::Serialize::serialize(&json, &mut serde_json::Serializer::with_formatter(&mut out, form))
+                .map_err(wrong)?;
         }
         None => {
-            serde::Serialize::serialize(&json, &mut serde_json::Serializer::with_formatter(&mut out, Spaced)).map_err(wrong)?;
+            serde::Serialize::serialize(&json, &mut serde_json::Serializer::with_formatter(&mut out, Spaced))
+                .map_err(wrong)?;
         }
     }
     String::from_utf8(out).map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))
@@ -133,7 +136,18 @@ impl serde_json::ser::Formatter for Spaced {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// The codes of `strftime` that templates use.
@@ -259,12 +273,18 @@ mod tests {
 
     #[test]
     fn templates_get_what_transformers_gives() {
-        let text = |source| render(source, "q").into_iter().map(|s| s.text).collect::<String>();
+        let text = |source| {
+            let template = ChatTemplate::new(source, "<s>", "</s>", Some([2026, 7, 4]));
+            template.render(&[turn("q")], |_| false).unwrap().into_iter().map(|s| s.text).collect::<String>()
+        };
         assert_eq!(text("{{ {'a': '<b>', 'c': [1, 2]}|tojson }}"), r#"{"a": "<b>", "c": [1, 2]}"#);
         assert_eq!(text("{{ strftime_now('%d %b %Y') }}"), "04 Jul 2026");
         assert_eq!(text("{% generation %}x{% endgeneration %}"), "x");
         assert_eq!(text("{%- generation -%} x {% endgeneration %}"), "x ");
-        assert_eq!(text("{% for i in [1,2,3] %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}{{ bos_token }}"), "1<s>");
+        assert_eq!(
+            text("{% for i in [1,2,3] %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}{{ bos_token }}"),
+            "1<s>"
+        );
         let refused = ChatTemplate::new("{{ raise_exception('no') }}", "", "", None).render(&[turn("q")], |_| false);
         assert!(matches!(refused, Err(EngineError::Prompt(m)) if m.contains("no")));
     }

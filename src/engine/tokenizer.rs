@@ -25,8 +25,10 @@ impl Span {
 }
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|(\s+)";
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|(\s+)";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|(\s+)";
+const LLAMA3: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|(\s+)";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|(\s+)";
 
 /// How text is split before merging: each expression in turn splits what the ones before left, and whether a word
 /// that is a token by itself skips merging. The last group of an expression is a run of white space, which leaves its
@@ -62,9 +64,20 @@ pub struct Tokenizer {
 
 /// Texts of tokens that end an answer whatever the file's ids say; the list is llama.cpp's.
 const END_TEXTS: &[&str] = &[
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "< EOT >", "_<EOT>",
-    "<|end_of_text|>", "<EOT>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|eom_id|>",
+    "< EOT >",
+    "_<EOT>",
+    "<|end_of_text|>",
+    "<EOT>",
 ];
+
+/// Two neighbours that may merge: rank, their places, what they become, and what they were when this was noted.
+type Candidate = std::cmp::Reverse<(u32, usize, usize, u32, (u32, u32))>;
 
 impl Tokenizer {
     /// Reads the vocabulary of a file.
@@ -74,7 +87,9 @@ impl Tokenizer {
     pub fn read(gguf: &Gguf) -> Result<Self, EngineError> {
         let model = gguf.text("tokenizer.ggml.model").unwrap_or("");
         if model != "gpt2" {
-            return Err(EngineError::Unsupported(format!("vocabularies of kind `{model}` (`gpt2`, byte-level BPE, is)")));
+            return Err(EngineError::Unsupported(format!(
+                "vocabularies of kind `{model}` (`gpt2`, byte-level BPE, is)"
+            )));
         }
         let pre = gguf.text("tokenizer.ggml.pre").unwrap_or("default");
         let Some((splits, whole_words)) = family(pre) else {
@@ -233,7 +248,7 @@ impl Tokenizer {
         let mut next: Vec<usize> = (1..=count).collect();
         let mut before: Vec<usize> = (0..count).map(|i| i.wrapping_sub(1)).collect();
         let mut queue = BinaryHeap::new();
-        let pair = |ids: &[Option<u32>], a: usize, b: usize| -> Option<std::cmp::Reverse<(u32, usize, usize, u32, (u32, u32))>> {
+        let pair = |ids: &[Option<u32>], a: usize, b: usize| -> Option<Candidate> {
             let key = (*ids.get(a)?.as_ref()?, *ids.get(b)?.as_ref()?);
             let (rank, to) = self.merges.get(&key)?;
             Some(std::cmp::Reverse((*rank, a, b, *to, key)))

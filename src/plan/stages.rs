@@ -44,6 +44,8 @@ impl Lowerer<'_> {
     pub(super) fn pipeline(&mut self, pipeline: &Pipeline, scope: &mut Scope) -> Option<Type> {
         let mut fine = true;
         let mut at = 0;
+        // The next model from here, looked for once: long pipelines stay linear.
+        let mut model = 0;
         let mut last = Type::Any;
         while let Some(stage) = pipeline.stages.get(at) {
             let next = pipeline.stages.get(at + 1);
@@ -58,7 +60,11 @@ impl Lowerer<'_> {
                     out.map(|ty| (ty, stage.alias.as_ref(), stage.span))
                 }
             } else {
-                let ahead = self.parser_ahead(&pipeline.stages[at + 1..]);
+                if model <= at {
+                    let after = pipeline.stages[at + 1..].iter().position(|s| self.is_models(s));
+                    model = after.map_or(pipeline.stages.len(), |n| at + 1 + n);
+                }
+                let ahead = self.parser_of(pipeline.stages.get(model + 1));
                 self.stage(stage, scope, ahead.as_deref()).map(|ty| (ty, stage.alias.as_ref(), stage.span))
             };
             at += 1;
@@ -110,10 +116,9 @@ impl Lowerer<'_> {
         }
     }
 
-    /// The parser that stands right behind the next model of these stages.
-    pub(super) fn parser_ahead(&mut self, stages: &[Stage]) -> Option<Arc<Parser>> {
-        let model = stages.iter().position(|s| self.is_models(s))?;
-        let stage = stages.get(model + 1).filter(|s| self.is_parser(s))?;
+    /// The parser that a stage is.
+    fn parser_of(&mut self, stage: Option<&Stage>) -> Option<Arc<Parser>> {
+        let stage = stage.filter(|s| self.is_parser(s))?;
         let before = self.diagnostics.len();
         let parser = self.parser_stage(stage.operands.first()?);
         self.diagnostics.truncate(before);

@@ -1,17 +1,376 @@
-//! stub
-use super::{ErrorKind, ModelConfig, OptionKind, OptionSpec, Provider, ProviderError, Spec};
+//! `local`: a model inside this process, from a GGUF file or by a name of the catalog.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
 use crate::config::Context;
-use std::sync::Arc;
-/// x
+use crate::engine::{Description, EngineError, Job, Piece, Sampling, Service, Span, Turn};
+use crate::event::Sink;
+use crate::models::{self, Entry, PullEvent};
+use crate::value::{Answer, Finish, Message, Request, RequestInput, Usage, Value, nearest};
+
+/// The description of `local`.
 pub static SPEC: Spec = Spec {
-    name: "x",
-    doc: "",
-    argument: OptionSpec::new("model", OptionKind::Text, ""),
+    name: "local",
+    doc: "a model inside this process, from a GGUF file",
+    argument: OptionSpec::new(
+        "model",
+        OptionKind::Text,
+        "a name that `chainrun models list` shows, or the path of a .gguf file, relative to the .chain file",
+    ),
     argument_required: true,
-    options: &[],
-    explained: &[],
+    options: &[OPTIONS, super::spec::CALL_OPTIONS],
+    explained: EXPLAINED,
     build,
 };
-fn build(_: &ModelConfig, _: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
-    Err(ProviderError::new(ErrorKind::Weights, ""))
+
+const MAX_TOKENS: usize = 512;
+
+static OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new(
+        "temperature",
+        OptionKind::Float(0.0, f64::MAX),
+        "how freely tokens are chosen; 0 is the likeliest",
+    )
+    .default("0"),
+    OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this")
+        .default("1"),
+    OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), "choose among this many of the likeliest tokens; 0 is all")
+        .default("0"),
+    OptionSpec::new("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share of the likeliest")
+        .default("0"),
+    OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "the longest answer in tokens")
+        .aliases(&["max_new_tokens", "num_predict", "n_predict"])
+        .default("512"),
+    OptionSpec::new("stop", OptionKind::Texts, "texts that end the answer").aliases(&["stop_sequences"]),
+    OptionSpec::new("seed", OptionKind::Int(i64::MIN, i64::MAX), "the seed of the choice of tokens").default("0"),
+    OptionSpec::new("repeat_penalty", OptionKind::Float(0.001, 1000.0), "how much repeated tokens are held back")
+        .aliases(&["repetition_penalty"])
+        .default("1"),
+    OptionSpec::new("presence_penalty", OptionKind::Float(-1000.0, 1000.0), "taken from the score of every used token")
+        .default("0"),
+    OptionSpec::new("frequency_penalty", OptionKind::Float(-1000.0, 1000.0), "the same for each time it was used")
+        .default("0"),
+    OptionSpec::new("num_ctx", OptionKind::Int(1, i64::MAX), "tokens of prompt and answer together")
+        .aliases(&["ctx_size", "n_ctx"])
+        .default("the model's"),
+    OptionSpec::new("device", OptionKind::Any, "where it runs: \"cpu\", \"auto\" or -1, which all mean the processor")
+        .default("\"auto\""),
+    OptionSpec::new("threads", OptionKind::Int(1, 64), "threads that compute; the answer is the same with any number")
+        .default("half of the processor's, at most 4"),
+    OptionSpec::new("task", OptionKind::Choice(&["text-generation"]), "what the model does")
+        .default("\"text-generation\""),
+];
+
+static EXPLAINED: &[(&str, &str)] = &[
+    ("streaming", "answers always stream: leave it out"),
+    ("stream", "answers always stream: leave it out"),
+    ("callbacks", "`chainrun run --events` shows what happens: leave it out"),
+    ("callback_manager", "`chainrun run --events` shows what happens: leave it out"),
+    ("verbose", "`chainrun run --events` shows what happens: leave it out"),
+    ("n_gpu_layers", "the model runs on the processor: leave it out"),
+    ("n_threads", "it is called `threads` here"),
+    ("device_map", "the model runs on the processor: leave it out"),
+    ("do_sample", "`temperature: 0` takes the likeliest token, anything above chooses"),
+    ("model_kwargs", "options are written straight: `temperature: 0.2`"),
+    ("pipeline_kwargs", "options are written straight: `max_tokens: 100`"),
+    ("cache", "the same prompt gives the same answer: leave it out"),
+];
+
+/// Which file is meant.
+enum Weights {
+    /// A name of the catalog.
+    Named(&'static Entry),
+    /// A path.
+    File(PathBuf),
 }
+
+struct Local {
+    weights: Weights,
+    model: String,
+    sampling: Sampling,
+    max_tokens: usize,
+    context_size: Option<usize>,
+    stop: Vec<String>,
+    threads: usize,
+    context: Arc<Context>,
+    service: Mutex<Option<Arc<Service>>>,
+}
+
+fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
+    check_device(config)?;
+    let size = |name| config.int(name).and_then(|n| usize::try_from(n).ok());
+    let number = |name, default| config.float(name).unwrap_or(default);
+    // Half, as processors count two for one that computes; more than four gain little for models of this size.
+    let threads = || std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, 4));
+    Ok(Arc::new(Local {
+        weights: weights(config)?,
+        model: config.model(),
+        sampling: Sampling {
+            temperature: number("temperature", 0.0),
+            top_k: size("top_k").unwrap_or(0),
+            top_p: number("top_p", 1.0),
+            min_p: number("min_p", 0.0),
+            repeat_penalty: number("repeat_penalty", 1.0),
+            presence_penalty: number("presence_penalty", 0.0),
+            frequency_penalty: number("frequency_penalty", 0.0),
+            seed: config.int("seed").unwrap_or(0) as u64,
+        },
+        max_tokens: size("max_tokens").unwrap_or(MAX_TOKENS),
+        context_size: size("num_ctx"),
+        stop: config.texts("stop").unwrap_or_default(),
+        threads: size("threads").unwrap_or_else(threads),
+        context: Arc::clone(context),
+        service: Mutex::new(None),
+    }))
+}
+
+fn check_device(config: &ModelConfig) -> Result<(), ProviderError> {
+    let ok = match config.value("device") {
+        None | Some(Value::Int(-1)) => return Ok(()),
+        Some(v) => v.as_text().is_some_and(|t| ["cpu", "auto", "-1"].contains(&t.as_ref())),
+    };
+    if ok {
+        return Ok(());
+    }
+    let message = "`device`: models run on the processor; no other device has been tried with this version";
+    Err(ProviderError::new(ErrorKind::Weights, message).help("leave it out, or write `device: \"cpu\"`"))
+}
+
+/// What the argument means: a path where it looks like one, else a name.
+fn weights(config: &ModelConfig) -> Result<Weights, ProviderError> {
+    let model = config.model();
+    if let Some(entry) = models::find(&model) {
+        return Ok(Weights::Named(entry));
+    }
+    if model.to_lowercase().ends_with(".gguf") || model.contains(['/', '\\']) || model.starts_with('.') {
+        return Ok(Weights::File(config.base.join(model.strip_prefix("./").unwrap_or(&model))));
+    }
+    let known = || models::catalog().iter().map(|e| e.name);
+    let error = ProviderError::new(ErrorKind::Weights, format!("no model is called `{model}`"));
+    let error = match nearest(&model, known()) {
+        Some(name) => error.help(format!("did you mean `{name}`?")),
+        None => error.help(format!("known names: {}", known().collect::<Vec<_>>().join(", "))),
+    };
+    Err(error.help("a file of yours runs by its path: `local(\"./file.gguf\")`"))
+}
+
+impl Local {
+    /// The file, where it is there.
+    fn path(&self) -> Result<PathBuf, ProviderError> {
+        let error = |message: String| ProviderError::new(ErrorKind::Weights, message);
+        match &self.weights {
+            Weights::Named(entry) => {
+                let path = models::path_of(entry, &self.context);
+                if path.is_file() {
+                    return Ok(path);
+                }
+                let name = entry.name;
+                Err(error(format!("the weights of `{name}` are not here"))
+                    .help(format!("`chainrun models pull {name}` fetches them")))
+            }
+            Weights::File(path) if path.is_file() => Ok(path.clone()),
+            Weights::File(path) if path.is_dir() => {
+                Err(error(format!("{} is a folder", path.display())).help("name the .gguf file in it"))
+            }
+            Weights::File(path) => Err(error(format!("there is no file {}", path.display()))
+                .help("paths are relative to the .chain file; `chainrun models list` shows models that go by name")),
+        }
+    }
+
+    fn service(&self) -> Result<Arc<Service>, ProviderError> {
+        let mut kept = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = &*kept {
+            return Ok(Arc::clone(service));
+        }
+        let path = self.path()?;
+        let service = Service::open(&path, self.threads).map_err(|e| self.error(e))?;
+        Ok(Arc::clone(kept.insert(service)))
+    }
+
+    fn error(&self, error: EngineError) -> ProviderError {
+        let kind = match error {
+            EngineError::Io(_) | EngineError::Damaged(_) | EngineError::Unsupported(_) => ErrorKind::Weights,
+            EngineError::Prompt(_) => ErrorKind::Prompt,
+            EngineError::NotFinite => ErrorKind::Broken,
+            EngineError::Stopped => ErrorKind::Cancelled,
+        };
+        ProviderError::new(kind, format!("`{}`: {error}", self.model))
+    }
+
+    /// Tokens of prompt and answer together.
+    fn window(&self, about: &Description) -> Result<usize, ProviderError> {
+        let most = about.shape.context;
+        match self.context_size {
+            Some(n) if n > most => Err(ProviderError::new(
+                ErrorKind::Prompt,
+                format!("`num_ctx: {n}`: `{}` has a context of {most} tokens", self.model),
+            )),
+            chosen => Ok(chosen.unwrap_or(most)),
+        }
+    }
+
+    /// Refuses a prompt that leaves no room for an answer, with what each part takes.
+    fn check_size(&self, about: &Description, request: &Request, count: usize) -> Result<(), ProviderError> {
+        let window = self.window(about)?;
+        if count < window {
+            return Ok(());
+        }
+        let message =
+            format!("the prompt has {count} tokens, and the context of `{}` is {window} with the answer", self.model);
+        let mut error = ProviderError::new(ErrorKind::Prompt, message);
+        if let RequestInput::Messages(messages) = &request.input {
+            for m in messages {
+                let tokens = about.tokenizer.encode(&[Span::new(m.text.as_str(), false)]).len();
+                error = error.help(format!("the {} message has {tokens} tokens", m.role.name()));
+            }
+        }
+        Err(error)
+    }
+
+    async fn pull(&self, entry: &'static Entry, sink: &mut Sink) -> Result<(), ProviderError> {
+        let (events, mut news) = tokio::sync::mpsc::channel(64);
+        // Where the reader is slow, news of progress are dropped: later ones say more.
+        let mut report = move |event| drop(events.try_send(event));
+        let work = models::pull(entry, &self.context, &mut report);
+        tokio::pin!(work);
+        let result = loop {
+            tokio::select! {
+                Some(event) = news.recv() => show(entry, event, sink).await?,
+                result = &mut work => break result,
+            }
+        };
+        result.map(drop).map_err(|e| {
+            let error = ProviderError::new(ErrorKind::Weights, e.message);
+            e.help.into_iter().fold(error, ProviderError::help)
+        })
+    }
+}
+
+/// Tells the person what a fetch does.
+async fn show(entry: &Entry, event: PullEvent, sink: &mut Sink) -> Result<(), ProviderError> {
+    match event {
+        PullEvent::Trying(source) => {
+            let (name, size, licence) = (entry.name, entry.size / 1_000_000, entry.licence);
+            sink.notice(&format!("fetching {name} ({size} MB, licence {licence}) from {source}")).await?;
+        }
+        PullEvent::Progress { done, total } => sink.progress(entry.name, done, Some(total)).await?,
+        PullEvent::Failed(source, reason) => sink.notice(&format!("{source} gave nothing: {reason}")).await?,
+        PullEvent::Waiting => sink.notice(&format!("waiting for another process that fetches {}", entry.name)).await?,
+    }
+    Ok(())
+}
+
+/// The stretches of a prompt. Only the model's template and the file's own raw text may hold control tokens.
+fn spans(about: &Description, request: &Request) -> Result<Vec<Span>, EngineError> {
+    match &request.input {
+        RequestInput::Raw(segments) => Ok(segments.iter().map(|s| Span::new(s.text.as_str(), !s.from_value)).collect()),
+        RequestInput::Messages(messages) => match about.template(None) {
+            Some(template) => {
+                let turn = |m: &Message| Turn { role: m.role.name().to_owned(), text: m.text.clone() };
+                let turns: Vec<Turn> = messages.iter().map(turn).collect();
+                template.render(&turns, |text| about.tokenizer.control_in(text).is_some())
+            }
+            None => Ok(vec![Span::new(plain(messages), false)]),
+        },
+    }
+}
+
+/// Messages for a model without a chat template.
+fn plain(messages: &[Message]) -> String {
+    match messages {
+        [one] => one.text.clone(),
+        _ => messages.iter().map(|m| format!("{}: {}", m.role.name(), m.text)).collect::<Vec<_>>().join("\n\n"),
+    }
+}
+
+impl Provider for Local {
+    fn caps(&self) -> Caps {
+        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = service.as_ref().map(|s| s.description.shape.context as u64);
+        Caps { concurrency: 1, context, json_schema: false }
+    }
+
+    fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
+        let service = self.service()?;
+        let about = &service.description;
+        let spans = spans(about, request).map_err(|e| self.error(e))?;
+        let tokens = about.tokenizer.encode(&spans);
+        if tokens.is_empty() {
+            return Err(ProviderError::new(ErrorKind::Prompt, "the prompt is empty"));
+        }
+        self.check_size(about, request, tokens.len())?;
+        Ok(Prepared::Text { text: spans.into_iter().map(|s| s.text).collect(), tokens })
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async move {
+            match &self.weights {
+                Weights::Named(entry) if self.path().is_err() && entry.size <= models::SELF_FETCH_LIMIT => {
+                    self.pull(entry, sink).await
+                }
+                _ => self.path().map(drop),
+            }
+        })
+    }
+
+    fn generate<'a>(
+        &'a self,
+        _request: &'a Request,
+        prepared: &'a Prepared,
+        sink: &'a mut Sink,
+    ) -> BoxFuture<'a, Result<Answer, ProviderError>> {
+        Box::pin(async move {
+            let Prepared::Text { tokens, .. } = prepared else {
+                return Err(ProviderError::new(ErrorKind::Prompt, "the call was prepared for another provider"));
+            };
+            let start = Instant::now();
+            let service = self.service()?;
+            let job = Job {
+                tokens: tokens.clone(),
+                sampling: self.sampling.clone(),
+                max_tokens: self.max_tokens,
+                context: self.window(&service.description)?,
+                stop: self.stop.clone(),
+            };
+            let mut running = service.start(job);
+            let mut text = String::new();
+            while let Some(piece) = running.next().await {
+                match piece {
+                    Piece::Text(piece) => {
+                        sink.text(&piece).await?;
+                        text.push_str(&piece);
+                    }
+                    Piece::Done { tokens: count, stopped } => {
+                        return Ok(Answer {
+                            text,
+                            reasoning: None,
+                            model: self.model.clone(),
+                            finish: if stopped { Finish::Stop } else { Finish::Length },
+                            usage: Usage { input: Some(tokens.len() as u64), output: Some(count as u64) },
+                            seconds: start.elapsed().as_secs_f64(),
+                        });
+                    }
+                    Piece::Failed(error) => return Err(self.error(error)),
+                }
+            }
+            // The thread is gone: the next call starts another.
+            *self.service.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            Err(ProviderError::new(ErrorKind::Broken, format!("`{}`: the model's thread ended", self.model)))
+        })
+    }
+
+    fn missing(&self) -> Option<String> {
+        let error = self.path().err()?;
+        Some(match error.help.first() {
+            Some(help) => format!("{}; {help}", error.message),
+            None => error.message,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

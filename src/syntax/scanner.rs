@@ -320,15 +320,8 @@ impl Scanner<'_> {
     /// which is reported.
     fn template_part(&mut self, one_line: bool) -> bool {
         let rest = &self.text[self.at..];
-        if rest.as_bytes().get(1) == Some(&b'%') && raw_tag(rest, "raw").is_some() && !self.no_endraw {
-            let within = if one_line { rest.lines().next().unwrap_or_default() } else { rest };
-            match raw_block(within) {
-                Some(length) => {
-                    self.at += length;
-                    return true;
-                }
-                None => self.no_endraw = !one_line,
-            }
+        if rest.as_bytes().get(1) == Some(&b'%') && raw_tag(rest, "raw").is_some() {
+            return self.raw_block(one_line);
         }
         let close = match rest.as_bytes().get(1) {
             Some(b'{') => b"}}",
@@ -339,6 +332,33 @@ impl Scanner<'_> {
             }
         };
         self.balanced(close, one_line)
+    }
+
+    /// Skips a `{% raw %}…{% endraw %}`. One that is not closed is reported once and ends the string, so that hostile
+    /// files stay linear.
+    fn raw_block(&mut self, one_line: bool) -> bool {
+        let rest = &self.text[self.at..];
+        let within = if one_line { rest.lines().next().unwrap_or_default() } else { rest };
+        if !self.no_endraw
+            && let Some(length) = raw_block(within)
+        {
+            self.at += length;
+            return true;
+        }
+        let span = self.span(self.at, self.at + 2);
+        let within = within.len();
+        self.error(
+            Diagnostic::error(Code::E103, span, "`{% raw %}` is not closed")
+                .label("opened here")
+                .help("close it with `{% endraw %}`"),
+        );
+        if one_line {
+            self.at += within;
+        } else {
+            self.no_endraw = true;
+            self.resume_after(self.at + 2);
+        }
+        false
     }
 
     /// `{{ … }}` outside a string.

@@ -79,7 +79,9 @@ impl Panels {
         };
         let rows = out.len() / LANES;
         // The intrinsics below read without looking: everything that they rely on is settled here.
-        assert!(x.codes.len() >= rows * self.columns && x.scales.len() >= rows * groups && x.sums.len() >= rows * groups);
+        assert!(
+            x.codes.len() >= rows * self.columns && x.scales.len() >= rows * groups && x.sums.len() >= rows * groups
+        );
         let mut row = 0;
         while row < rows {
             let left = rows - row;
@@ -177,15 +179,15 @@ impl Panel<'_> {
             let q = &x.codes[at * GROUP..(at + 1) * GROUP];
             let group = &self.data[g * codes.bytes()..(g + 1) * codes.bytes()];
             let (da, sum) = (x.scales[at], x.sums[at]);
-            for l in 0..LANES {
+            for (l, y) in y.iter_mut().enumerate() {
                 let mut dot = -self.offset * sum;
                 for (i, q) in q.iter().enumerate() {
                     dot += code(codes, group, l, i) * i32::from(*q);
                 }
                 let d = half::f16::from_bits(self.scales[g * LANES + l]).to_f32();
-                y[l] = (d * da).mul_add(dot as f32, y[l]);
+                *y = (d * da).mul_add(dot as f32, *y);
                 if let Some(m) = self.minima.get(g * LANES + l) {
-                    y[l] = half::f16::from_bits(*m).to_f32().mul_add(da * sum as f32, y[l]);
+                    *y = half::f16::from_bits(*m).to_f32().mul_add(da * sum as f32, *y);
                 }
             }
         }
@@ -208,7 +210,15 @@ mod x86 {
     /// Adds a group to the outputs of one row.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,f16c")]
-    unsafe fn add_512(p: &Panel<'_>, x: &Activations<'_>, at: usize, dot: __m512i, d: __m512, m: Option<__m512>, y: __m512) -> __m512 {
+    unsafe fn add_512(
+        p: &Panel<'_>,
+        x: &Activations<'_>,
+        at: usize,
+        dot: __m512i,
+        d: __m512,
+        m: Option<__m512>,
+        y: __m512,
+    ) -> __m512 {
         // SAFETY: the caller keeps `at` below the number of groups of all rows.
         let (da, sum) = unsafe { (*x.scales.get_unchecked(at), *x.sums.get_unchecked(at)) };
         let dot = _mm512_sub_epi32(dot, _mm512_set1_epi32(p.offset * sum));
@@ -287,7 +297,13 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add_256(p: &Panel<'_>, x: &Activations<'_>, (at, place): (usize, usize), dot: __m256i, y: __m256) -> __m256 {
+    unsafe fn add_256(
+        p: &Panel<'_>,
+        x: &Activations<'_>,
+        (at, place): (usize, usize),
+        dot: __m256i,
+        y: __m256,
+    ) -> __m256 {
         // SAFETY: the caller keeps `at` below the number of groups of all rows, and `place` inside the scales.
         unsafe {
             let (da, sum) = (*x.scales.get_unchecked(at), *x.sums.get_unchecked(at));

@@ -180,9 +180,9 @@ mod generic {
                     fma(k, q[i * width + d], &mut sums[i]);
                 }
             }
-            for i in 0..Q {
+            for (i, sum) in sums.iter().enumerate() {
                 let at = i * stride + b * LANES;
-                scores[at..at + LANES].copy_from_slice(&sums[i]);
+                scores[at..at + LANES].copy_from_slice(sum);
             }
         }
         let mut inverse = [0.0f32; Q];

@@ -1,0 +1,159 @@
+//! Every instruction set of this machine against the scalar code, bit for bit.
+
+use super::*;
+use crate::engine::Philox;
+
+/// Repeatable numbers in [-1, 1).
+fn numbers(seed: u64, count: usize) -> Vec<f32> {
+    let p = Philox::new(seed);
+    (0..count as u64).map(|i| (p.uniform(0, i) * 2.0 - 1.0) as f32).collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|v| v.to_bits()).collect()
+}
+
+fn panels(codes: Codes, offset: i32, minima: bool, columns: usize, panels: usize) -> Panels {
+    let groups = panels * columns / GROUP;
+    let random = Philox::new(1);
+    let byte = |i: usize| random.block([i as u32, 0, 0, 0])[0];
+    // Half-precision numbers of ordinary size, of both signs, and subnormal ones.
+    let half = |i: usize| {
+        if i.is_multiple_of(17) {
+            byte(i) as u16 & 0x83ff
+        } else {
+            (0x1400 + (byte(i) % 0x0c00) as u16) | ((i as u16 & 1) << 15)
+        }
+    };
+    Panels {
+        codes,
+        columns,
+        offset,
+        data: (0..groups * codes.bytes()).map(|i| byte(i + 7) as u8).collect(),
+        scales: (0..groups * LANES).map(half).collect(),
+        minima: (0..if minima { groups * LANES } else { 0 }).map(|i| half(i + 3)).collect(),
+    }
+}
+
+#[test]
+fn integer_products_agree() {
+    let columns = 96;
+    for (codes, offset, minima) in [
+        (Codes::Four, 8, false),
+        (Codes::Four, 0, true),
+        (Codes::Eight, 128, false),
+        (Codes::Eight, 16, false),
+        (Codes::Eight, 0, true),
+    ] {
+        let matrix = panels(codes, offset, minima, columns, 2);
+        for rows in 1..=33 {
+            let mut x = numbers(rows as u64, rows * columns);
+            x[..32].fill(0.0);
+            x[32..64].fill(1e-42);
+            let (mut q, mut scales, mut sums) = (vec![0; x.len()], vec![0.0; x.len() / 32], vec![0; x.len() / 32]);
+            quantise(Isa::Scalar, &x, &mut q, &mut scales, &mut sums);
+            // The extremes too: they are what saturating instructions get wrong.
+            q[64..96].fill(-127);
+            sums[2] = -127 * 32;
+            let x = Activations { codes: &q, scales: &scales, sums: &sums };
+            for panel in 0..2 {
+                let mut expected = vec![0.0; rows * LANES];
+                matrix.multiply(Isa::Scalar, panel, &x, &mut expected);
+                for isa in Isa::available() {
+                    let mut got = vec![0.0; rows * LANES];
+                    matrix.multiply(isa, panel, &x, &mut got);
+                    assert_eq!(bits(&got), bits(&expected), "{isa:?}, {codes:?}, {rows} rows");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_are_what_the_values_say() {
+    let matrix = panels(Codes::Four, 8, true, 64, 1);
+    let x = numbers(5, 64);
+    let (mut q, mut scales, mut sums) = (vec![0; 64], vec![0.0; 2], vec![0; 2]);
+    quantise(Isa::Scalar, &x, &mut q, &mut scales, &mut sums);
+    let mut y = vec![0.0; LANES];
+    matrix.multiply(Isa::Scalar, 0, &Activations { codes: &q, scales: &scales, sums: &sums }, &mut y);
+    for (row, y) in y.iter().enumerate() {
+        let exact: f64 = (0..64).map(|c| f64::from(matrix.value(row, c)) * f64::from(x[c])).sum();
+        assert!((f64::from(*y) - exact).abs() < 0.05, "row {row}: {y} and {exact}");
+    }
+}
+
+#[test]
+fn float_operations_agree() {
+    for isa in Isa::available() {
+        for (k, length) in [(5, 100), (64, 576)] {
+            let (w, x) = (numbers(1, k * LANES), numbers(2, 8 * k));
+            let (mut one, mut eight) = (vec![0.0; 8 * LANES], vec![0.0; 8 * LANES]);
+            for r in 0..8 {
+                float_panel::<1>(Isa::Scalar, &w, &x[r * k..], &mut one[r * LANES..(r + 1) * LANES]);
+            }
+            float_panel::<8>(isa, &w, &x, &mut eight);
+            assert_eq!(bits(&one), bits(&eight), "{isa:?}");
+            let (x, w) = (numbers(3, length), numbers(4, length));
+            let (mut a, mut b) = (vec![0.0; length], vec![0.0; length]);
+            rms_norm(Isa::Scalar, &x, &w, 1e-5, &mut a);
+            rms_norm(isa, &x, &w, 1e-5, &mut b);
+            assert_eq!(bits(&a), bits(&b), "{isa:?}");
+            silu_times(Isa::Scalar, &mut a, &x);
+            silu_times(isa, &mut b, &x);
+            assert_eq!(bits(&a), bits(&b), "{isa:?}");
+        }
+    }
+}
+
+#[test]
+fn attention_agrees_in_tiles_and_rows() {
+    let (width, first, count) = (32, 27, 8);
+    let keys = numbers(1, 48 * width);
+    let values = numbers(2, 48 * width);
+    let q = numbers(3, count * width);
+    let mut scores = vec![0.0; count * 48];
+    let mut rows = vec![0.0; count * width];
+    for i in 0..count {
+        let at = i * width..(i + 1) * width;
+        attend::<1>(Isa::Scalar, &q[at.clone()], &keys, &values, width, first + i, &mut scores, &mut rows[at]);
+    }
+    for isa in Isa::available() {
+        let mut tile = vec![0.0; count * width];
+        attend::<8>(isa, &q, &keys, &values, width, first, &mut scores, &mut tile);
+        assert_eq!(bits(&rows), bits(&tile), "{isa:?}");
+    }
+}
+
+#[test]
+fn exp_is_close() {
+    for i in 0..100_000 {
+        let x = -(i as f32) * 8.7e-4;
+        let (got, exact) = (f64::from(exp(x)), f64::from(x).exp());
+        assert!(((got - exact) / exact).abs() < 2e-7, "exp({x}) is {got}, not {exact}");
+    }
+    assert_eq!((exp(0.0), exp(-100.0)), (1.0, 0.0));
+    assert!(exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn subnormal_numbers_are_kept() {
+    let tiny = std::hint::black_box(f32::MIN_POSITIVE) / std::hint::black_box(2.0);
+    assert!(tiny > 0.0, "flush-to-zero is on");
+}
+
+#[test]
+fn a_pool_visits_every_chunk_once() {
+    for threads in [1, 2, 4] {
+        let pool = Pool::new(threads);
+        for count in [0, 1, 7, 1000] {
+            let mut data = vec![0u32; count * 3];
+            pool.chunks(&mut data, 3, |i, chunk| {
+                for c in chunk {
+                    *c += i as u32 + 1;
+                }
+            });
+            assert!(data.iter().zip(0..).all(|(d, i)| *d == i / 3 + 1), "{threads} threads, {count} chunks");
+        }
+    }
+}

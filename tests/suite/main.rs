@@ -1,0 +1,62 @@
+//! One integration binary: what the `chainrun` command does, from outside.
+//!
+//! Every trial runs the built binary with a cleared environment, and compares. Case files, documents, pipelines and
+//! conformance data become one trial each, so that `cargo test NAME` picks one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod cases;
+mod command;
+mod conformance;
+mod docs;
+mod hostile;
+mod layers;
+#[cfg(feature = "local")]
+mod model;
+mod pipelines;
+mod process;
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// What a trial gives: nothing, or why it failed.
+pub type Outcome = Result<(), libtest_mimic::Failed>;
+
+/// The root of the package.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file with this extension below a folder, in order.
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.filter_map(|e| Some(e.ok()?.path())) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(layers::trials());
+    trials.extend(cases::trials());
+    trials.extend(command::trials());
+    trials.extend(docs::trials());
+    trials.extend(pipelines::trials());
+    trials.extend(conformance::trials());
+    trials.extend(hostile::trials());
+    #[cfg(feature = "local")]
+    trials.extend(model::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
