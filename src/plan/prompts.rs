@@ -62,7 +62,8 @@ impl Lowerer<'_> {
     /// Warns of control tokens in a text that goes through a model's own chat template: it adds them itself.
     pub(super) fn no_control_tokens(&mut self, text: &Str) {
         let Some((token, range)) = crate::providers::control::first_in(&text.text) else { return };
-        let message = format!("the text holds the control token `{token}`, and the model's own format adds its tokens again");
+        let message =
+            format!("the text holds the control token `{token}`, and the model's own format adds its tokens again");
         let diagnostic = Diagnostic::new(Severity::Warning, Code::W501, Some(text.locate(&range)), message);
         self.error(diagnostic.help("a format written by hand goes out as it stands as `raw \"…\"`"));
     }
