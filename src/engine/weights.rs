@@ -241,3 +241,37 @@ fn five_bits(rest: &[u8]) -> [u8; GROUP] {
         low | ((high >> i & 1) as u8) << 4
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows read from the panels are the numbers that another reader of these blocks gives.
+    #[test]
+    fn packed_blocks_mean_what_candle_reads() {
+        const KINDS: [TensorKind; 5] =
+            [TensorKind::Q4_0, TensorKind::Q4_1, TensorKind::Q5_0, TensorKind::Q5_1, TensorKind::Q8_0];
+        let (rows, columns) = (19, 96);
+        for kind in KINDS {
+            let (_, size) = kind.block();
+            let mut state = 7_u32;
+            let mut bytes = vec![0_u8; rows * columns / GROUP * size];
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // The scale, and the minimum in its place, are kept finite.
+                *byte = if i % size == 1 || i % size == 3 { (state >> 24) as u8 & 0xbf } else { (state >> 24) as u8 };
+            }
+            let info = TensorInfo { dims: vec![columns, rows], kind, offset: 0, bytes: bytes.len() as u64 };
+            let wanted = floats("t", &info, &bytes).unwrap();
+            let matrix = Matrix::pack("t", &info, &bytes, rows, columns).unwrap();
+            assert!(wanted.iter().all(|w| w.is_finite()));
+            let mut row = vec![0.0; columns];
+            for (r, wanted) in wanted.chunks_exact(columns).enumerate() {
+                matrix.row(r, &mut row);
+                for (a, b) in row.iter().zip(wanted) {
+                    assert!((a - b).abs() <= 1e-6 * b.abs().max(1e-30), "{kind:?}: {a} and {b}");
+                }
+            }
+        }
+    }
+}
