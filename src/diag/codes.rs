@@ -107,6 +107,8 @@ codes! {
     E407;
     /// A template or expression failed when it ran.
     E408;
+    /// A result that does not fit the format that was asked for.
+    E410;
     /// A template holds control tokens that the model's own format adds.
     W501;
     /// An answer was cut by `max_tokens` or the context window.
