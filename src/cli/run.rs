@@ -283,10 +283,13 @@ impl Reading<'_> {
             Err(Failure::Stopped) => Some("nobody read the result".to_owned()),
             Ok(_) => None,
         };
-        let value = outcome.as_ref().ok().map(Value::to_json);
+        // Made where somebody reads it: a long list is copied by it.
+        let recorded = self.file.is_some() || self.events_on_stdout;
+        let value = outcome.as_ref().ok().filter(|_| recorded).map(Value::to_json);
         let kind = EventKind::RunFinished { ok: error.is_none(), error, value, seconds };
         let last = Event { frame: FrameId(0), node: None, kind };
         let _ = self.record(&last).await;
+        drop(last);
         self.flush();
         match outcome {
             Ok(value) => {

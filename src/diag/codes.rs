@@ -79,6 +79,8 @@ codes! {
     E218;
     /// No chain to run, or several and none chosen.
     E220;
+    /// An arm of a `match` that is missing, that fits no value, or that nothing reaches.
+    E221;
     /// A `--var` or a key of `--vars` that the chain does not have.
     E301;
     /// A variable without a value.
@@ -109,6 +111,10 @@ codes! {
     E408;
     /// A result that does not fit the format that was asked for.
     E410;
+    /// A `require` that was not met.
+    E411;
+    /// A pipeline that took longer than its `timeout`.
+    E412;
     /// A template holds control tokens that the model's own format adds.
     W501;
     /// An answer was cut by `max_tokens` or the context window.

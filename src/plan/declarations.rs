@@ -13,8 +13,10 @@ pub const RESERVED: &[&str] =
     &["input", "output", "error", "format_instructions", "as", "match", "raw", "true", "false", "none"];
 
 /// Built-in stages that this version does not have yet.
-pub const LATER_STAGES: &[&str] =
-    &["each", "require", "repeat", "timeout", "file", "files", "embed", "retrieve", "split", "store", "exec", "schema"];
+pub const LATER_STAGES: &[&str] = &["file", "files", "embed", "retrieve", "split", "store", "exec", "schema"];
+
+/// Built-in stages that run a pipeline of their own or stop one.
+pub const CONTROL_STAGES: &[&str] = &["each", "repeat", "timeout", "require"];
 
 /// Providers that this version does not have yet.
 pub const LATER_PROVIDERS: &[&str] = &["hf-endpoint", "openai", "gpt4all"];
@@ -224,7 +226,7 @@ pub fn built_in(name: &str) -> Option<&'static str> {
         Some("a parser")
     } else if providers::find(name).is_some() || LATER_PROVIDERS.contains(&name) || name == "local" {
         Some("a provider")
-    } else if name == "fill" || LATER_STAGES.contains(&name) {
+    } else if name == "fill" || CONTROL_STAGES.contains(&name) || LATER_STAGES.contains(&name) {
         Some("a built-in stage")
     } else if BUILT_IN_TYPES.contains(&name) {
         Some("a built-in type")

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::declarations::{ChainDecl, LATER_STAGES, Named, later};
+use super::declarations::{CONTROL_STAGES, ChainDecl, LATER_STAGES, Named, later};
 use super::lower::Lowerer;
 use super::prompts::{Place, list, type_of};
 use super::scope::{Binding, Home, Scope};
@@ -43,6 +43,9 @@ impl Lowerer<'_> {
         if name == "fill" {
             return self.fill(args, span, scope);
         }
+        if CONTROL_STAGES.contains(&name.as_str()) {
+            return self.control(&name, args.unwrap_or_default(), span, scope);
+        }
         if LATER_STAGES.contains(&name.as_str()) {
             self.error(later(path.span, &format!("`{name}`")));
             return None;
@@ -76,7 +79,7 @@ impl Lowerer<'_> {
         let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..)));
         let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
         let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
-        names.extend(built_in.chain(["fill", "llm"]).map(str::to_owned));
+        names.extend(built_in.chain(CONTROL_STAGES.iter().copied()).chain(["fill", "llm"]).map(str::to_owned));
         let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
         let near = crate::value::nearest(name, names.iter().map(String::as_str));
         match near {
