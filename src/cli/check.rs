@@ -32,7 +32,7 @@ pub fn check(args: &CheckArgs, context: &Arc<Context>) -> u8 {
 
 fn all(loaded: &load::Loaded, ready: bool, sources: &mut Sources, context: &Arc<Context>) -> Vec<Diagnostic> {
     let mut found = loaded.diagnostics.clone();
-    let declarations = Declarations::collect(&loaded.tree, &mut found);
+    let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut found);
     let settings = match load::settings(&[], loaded, sources, context) {
         Ok(settings) => settings,
         Err(wrong) => {

@@ -196,7 +196,7 @@ fn model(source: &str, text: &str, origin: Origin, sources: &mut Sources) -> Res
     let file = sources.add(source, text);
     let name_length = text.find('=').filter(|at| {
         let name = &text[..*at];
-        !name.is_empty() && name.chars().all(unicode_ident::is_xid_continue)
+        !name.is_empty() && name.chars().all(|c| c == '.' || unicode_ident::is_xid_continue(c))
     });
     let (name, start) = match name_length {
         Some(at) if origin == Origin::CommandLine => {

@@ -95,7 +95,7 @@ fn bound(
     input: &mut StandardInput,
 ) -> Result<(Ready, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut wrong = loaded.diagnostics.clone();
-    let declarations = Declarations::collect(&loaded.tree, &mut wrong);
+    let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut wrong);
     let settings = load::settings(&args.models, loaded, sources, context)?;
     wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
