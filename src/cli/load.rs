@@ -10,7 +10,7 @@ use crate::value::nearest;
 
 use super::arguments::RunArgs;
 use super::command_line::{configured, overrides};
-use crate::plan::{Exec, Libraries, Settings, project};
+use crate::plan::{Execs, Libraries, Settings, project};
 
 /// A file's tree, with what is wrong with its text.
 pub struct Loaded {
@@ -75,7 +75,7 @@ pub fn settings(
     let project = project(&loaded.base);
     let configured = configured(&project, sources).map_err(|d| vec![*d])?;
     let overrides = overrides(words, configured, sources, context)?;
-    Ok(Settings { overrides, base: loaded.base.clone(), project, exec: Exec::Refused, cwd: context.cwd.clone() })
+    Ok(Settings { overrides, base: loaded.base.clone(), project, exec: Execs::Refused, cwd: context.cwd.clone() })
 }
 
 /// The chain that runs: the one asked for, else `main`, else the only one.

@@ -17,7 +17,10 @@ pub const RESERVED: &[&str] =
 
 /// Built-in stages that this version does not have yet.
 pub const LATER_STAGES: &[&str] =
-    &["each", "require", "repeat", "timeout", "file", "files", "embed", "retrieve", "split", "store", "exec", "schema"];
+    &["each", "require", "repeat", "timeout", "embed", "retrieve", "split", "store", "schema"];
+
+/// Built-in stages that are neither models nor parsers.
+pub const STAGES: &[&str] = &["fill", "file", "files", "exec"];
 
 /// Providers that this version does not have yet.
 pub const LATER_PROVIDERS: &[&str] = &["hf-endpoint", "openai", "gpt4all"];
@@ -333,7 +336,7 @@ pub fn built_in(name: &str) -> Option<&'static str> {
         Some("a parser")
     } else if providers::find(name).is_some() || LATER_PROVIDERS.contains(&name) || name == "local" {
         Some("a provider")
-    } else if name == "fill" || LATER_STAGES.contains(&name) {
+    } else if STAGES.contains(&name) || LATER_STAGES.contains(&name) {
         Some("a built-in stage")
     } else if BUILT_IN_TYPES.contains(&name) {
         Some("a built-in type")

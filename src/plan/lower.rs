@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::declarations::{ChainDecl, Declarations, Named, has_hyphen, reserved};
 use super::names::{Callee, Entry};
@@ -15,7 +16,7 @@ use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
 use crate::source::{Sources, Span};
 use crate::syntax::ast::{DeclKind, File, Ident, Param, Pipeline, TypeExpr};
-use crate::value::{Type, nearest};
+use crate::value::{Type, Value, nearest};
 
 /// Stages that a chain may expand to, so that chains that use chains stay bounded.
 const MAX_NODES: usize = 100_000;
@@ -43,14 +44,14 @@ pub struct Settings {
     /// Folder that paths in the file must not leave.
     pub project: PathBuf,
     /// What becomes of a command of `exec`.
-    pub exec: Exec,
+    pub exec: Execs,
     /// Folder that paths on the command line are relative to.
     pub cwd: PathBuf,
 }
 
 /// What becomes of a command of `exec`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Exec {
+pub enum Execs {
     /// It is an error.
     #[default]
     Refused,
@@ -79,6 +80,8 @@ pub(super) struct Lowerer<'a> {
     pub(super) entries: Vec<Entry>,
     /// Whether missing variables are passed over: a library's are given where it is used.
     lenient: bool,
+    /// Data files that were read, by their true place.
+    pub(super) tables: HashMap<PathBuf, Arc<Vec<Value>>>,
     pub(super) settings: &'a Settings,
     pub(super) diagnostics: Vec<Diagnostic>,
     types: TypeCaches,
@@ -217,6 +220,7 @@ impl<'a> Lowerer<'a> {
             declarations,
             entries: Vec::new(),
             lenient: false,
+            tables: HashMap::new(),
             settings,
             diagnostics: Vec::new(),
             types: TypeCaches::new(),

@@ -4,7 +4,12 @@
 mod asking;
 mod bind;
 mod cell;
+mod data;
 mod declarations;
+mod documents;
+mod examples;
+mod exec;
+mod glob;
 mod library;
 mod live;
 mod lower;
@@ -26,8 +31,12 @@ use indexmap::IndexMap;
 pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use declarations::{Declarations, LATER_PROVIDERS};
+pub use documents::Files;
+pub use examples::Examples;
+pub use exec::Exec;
+pub use glob::is_pattern;
 pub use library::{Libraries, Library};
-pub use lower::{Exec, Override, Settings, check, lower};
+pub use lower::{Execs, Override, Settings, check, lower};
 pub use paths::project;
 
 use crate::event::NodeId;
@@ -197,6 +206,12 @@ pub enum NodeKind {
     Fill,
     /// Asks a model, and parses what it answers.
     Ask(Arc<Ask>),
+    /// `file("…")`: its text.
+    File(Arc<Files>),
+    /// `files("…")`: documents.
+    Files(Arc<Files>),
+    /// `exec("…")`: a command.
+    Exec(Arc<Exec>),
     /// A parser that stands behind no model.
     Parse(Arc<Parser>),
     /// `{ a: …, b: … }`: every branch gets the same input, all run at the same time.
@@ -232,6 +247,8 @@ pub enum PromptPart {
     Message(Role, Arc<Rendering>),
     /// A list of messages.
     Messages(Cell, Span),
+    /// Examples: their roles once for each row.
+    Examples(Arc<Examples>),
 }
 
 /// A call of a model with its fallbacks and its parser.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::declarations::{Named, later};
+use super::declarations::Named;
 use super::lower::{Lowerer, ambiguous};
 use super::scope::{Given, Meaning, Scope, field_names};
 use super::{Cell, Evaluation, PromptPart, Ref, Rendering};
@@ -33,7 +33,7 @@ impl<'s> Place<'s> {
     }
 }
 
-fn template_error(error: TemplateError, whole: Span, locate: impl Fn(&Range<usize>) -> Span) -> Diagnostic {
+pub fn template_error(error: TemplateError, whole: Span, locate: impl Fn(&Range<usize>) -> Span) -> Diagnostic {
     let span = error.range.as_ref().map_or(whole, locate);
     error.help.into_iter().fold(Diagnostic::error(Code::E110, span, error.message), Diagnostic::help)
 }
@@ -279,7 +279,12 @@ impl Lowerer<'_> {
     }
 
     /// The type at the end of a path of fields.
-    fn fields(&mut self, name_use: &NameUse, ty: &Type, locate: &impl Fn(&Range<usize>) -> Span) -> Option<Type> {
+    pub(super) fn fields(
+        &mut self,
+        name_use: &NameUse,
+        ty: &Type,
+        locate: &impl Fn(&Range<usize>) -> Span,
+    ) -> Option<Type> {
         let mut ty = ty.clone();
         let last = name_use.path.len().saturating_sub(1);
         for (i, part) in name_use.path.iter().enumerate().skip(1) {
@@ -423,10 +428,10 @@ impl Lowerer<'_> {
                     Some(more) => parts.extend(more),
                     None => fine = false,
                 },
-                PromptEntry::Examples(span) => {
-                    self.error(later(*span, "`examples`"));
-                    fine = false;
-                }
+                PromptEntry::Examples(entry) => match self.examples(entry, place) {
+                    Some(part) => parts.push(part),
+                    None => fine = false,
+                },
             }
         }
         fine.then_some(parts)
@@ -495,10 +500,12 @@ impl Lowerer<'_> {
             PromptBody::Text(text) | PromptBody::Raw(text) => vec![text],
             PromptBody::Block(entries) => entries
                 .iter()
-                .filter_map(|e| match e {
-                    PromptEntry::Role(role) => Some(&role.text),
-                    _ => None,
+                .flat_map(|e| match e {
+                    PromptEntry::Role(role) => std::slice::from_ref(role),
+                    PromptEntry::Examples(entry) => entry.roles.as_slice(),
+                    _ => &[],
                 })
+                .map(|role| &role.text)
                 .collect(),
         };
         for text in texts {

@@ -92,10 +92,7 @@ impl<'a> TypeResolver<'a, '_> {
             "false" => return Type::Literal(Literal::Bool(false)),
             "Message" => return Type::Message,
             "map" => return Type::Map(Box::new(Type::Any)),
-            "Document" => {
-                self.diagnostics.push(later(path.span, "the type `Document`"));
-                return Type::Any;
-            }
+            "Document" => return Type::document(),
             _ => {}
         }
         match self.declarations.named.get(name.as_str()) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::declarations::{ChainDecl, LATER_STAGES, Named, later};
+use super::declarations::{ChainDecl, LATER_STAGES, Named, STAGES, later};
 use super::lower::Lowerer;
 use super::names::Callee;
 use super::prompts::{Place, list, type_of};
@@ -50,8 +50,11 @@ impl Lowerer<'_> {
         if parsers::find(&name).is_some() {
             return self.parser_node(path, args, span, scope);
         }
-        if name == "fill" {
-            return self.fill(args, span, scope);
+        match name.as_str() {
+            "fill" => return self.fill(args, span, scope),
+            "file" | "files" => return self.files_stage(&name, args, span, scope),
+            "exec" => return self.exec_stage(args, span, scope),
+            _ => {}
         }
         if LATER_STAGES.contains(&name.as_str()) {
             self.error(later(path.span, &format!("`{name}`")));
@@ -87,7 +90,7 @@ impl Lowerer<'_> {
             declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..) | Named::Library(_)));
         let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
         let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
-        names.extend(built_in.chain(["fill", "llm"]).map(str::to_owned));
+        names.extend(built_in.chain(STAGES.iter().copied()).chain(["llm"]).map(str::to_owned));
         let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
         let near = crate::value::nearest(name, names.iter().map(String::as_str));
         match near {

@@ -1,6 +1,7 @@
 //! The run: frames of blocks, stages one after the other, branches at the same time, every happening an event.
 
 mod ask;
+mod exec;
 mod explain;
 mod frame;
 mod request;

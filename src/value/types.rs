@@ -167,6 +167,17 @@ impl std::fmt::Display for Type {
 }
 
 impl Type {
+    /// The built-in `Document`: a text, where it was read and, once retrieved, how near it is.
+    pub fn document() -> Type {
+        let field = |name: &str, ty| Field { name: name.to_owned(), ty, doc: None };
+        let fields = vec![
+            field("text", Type::Text),
+            field("path", Type::Text),
+            field("score", Type::Optional(Box::new(Type::Float))),
+        ];
+        Type::Record(Arc::new(Record { name: Some("Document".to_owned()), fields, doc: None }))
+    }
+
     /// Whether every value of the type is text.
     pub fn is_text(&self) -> bool {
         match self {
