@@ -77,6 +77,9 @@ pub struct RunArgs {
     /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     pub models: Vec<String>,
+    /// Let `exec` run the commands that the file names
+    #[arg(long)]
+    pub allow_exec: bool,
     /// How the result is printed
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub format: Option<Format>,

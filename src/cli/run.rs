@@ -15,7 +15,7 @@ use super::{FAILED, INTERRUPTED, WRONG};
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::{Event, EventKind, FrameId, channel};
-use crate::plan::{self, Declarations, Models, Plan};
+use crate::plan::{self, Declarations, Execs, Models, Plan};
 use crate::run::{Failure, Run};
 use crate::source::{Sources, Span};
 use crate::value::Value;
@@ -96,8 +96,11 @@ fn bound(
     input: &mut StandardInput,
 ) -> Result<(Ready, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut wrong = loaded.diagnostics.clone();
-    let declarations = Declarations::collect(&loaded.tree, &mut wrong);
-    let settings = load::settings(&args.models, loaded, sources, context)?;
+    let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut wrong);
+    let mut settings = load::settings(&args.models, loaded, sources, context)?;
+    if args.allow_exec {
+        settings.exec = Execs::Allowed;
+    }
     wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);

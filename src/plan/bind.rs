@@ -1,6 +1,6 @@
 //! Binding: variables get their values, models their providers. After it nothing is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -32,8 +32,10 @@ pub enum GivenValue {
     Text(String),
     /// A value that is read already.
     Value(Value),
-    /// A file's text, with its path: for a list or map the format follows from the name.
+    /// A file's text, with its path as given: for a list or map the format follows from the name.
     File(PathBuf, String),
+    /// A folder or a pattern of files, for documents, and the folder that it is relative to.
+    Files(PathBuf, String),
 }
 
 /// The providers of a plan's models.
@@ -130,16 +132,46 @@ fn value_of(variable: &Variable, given: &GivenValue) -> Result<Value, TypeError>
     let value = match given {
         GivenValue::Text(text) => from_text(&variable.ty, text)?,
         GivenValue::Value(value) => variable.ty.accept(value)?,
-        GivenValue::File(path, text) => match &variable.ty {
-            Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) => {
-                variable.ty.accept(&from_file(path, text)?)?
+        GivenValue::File(path, text) => of_file(&variable.ty, path, text)?,
+        GivenValue::Files(cwd, written) => {
+            let wrong = |found: String, help: Option<&str>| TypeError {
+                path: String::new(),
+                expected: variable.ty.to_string(),
+                found,
+                help: help.map(str::to_owned),
+            };
+            if !is_documents(&variable.ty) {
+                let help = "folders and patterns of files are for variables of type `[Document]`";
+                return Err(wrong(format!("the files of `{written}`"), Some(help)));
             }
-            _ => from_text(&variable.ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
-                .or_else(|_| from_text(&variable.ty, text))?,
-        },
+            super::documents::named(cwd, written).map_err(|e| wrong(e, None))?
+        }
     };
     no_system_message(&value)?;
     Ok(value)
+}
+
+/// A file as a value: data where a list or map is asked for, else its text.
+fn of_file(ty: &Type, path: &Path, text: &str) -> Result<Value, TypeError> {
+    match ty {
+        Type::Optional(of) => of_file(of, path, text),
+        ty if is_documents(ty) && super::data::end(path).is_none() && path != Path::new("-") => {
+            let document = super::documents::document(&path.display().to_string(), text.to_owned());
+            Ok(Value::list(vec![document]))
+        }
+        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) => ty.accept(&from_file(path, text)?),
+        _ => from_text(ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
+            .or_else(|_| from_text(ty, text)),
+    }
+}
+
+/// Whether a type is that of documents.
+fn is_documents(ty: &Type) -> bool {
+    match ty {
+        Type::Optional(of) => is_documents(of),
+        Type::List(of) => **of == Type::document(),
+        _ => false,
+    }
 }
 
 /// A history holds what was said: a frame for the model belongs into the file.
@@ -204,32 +236,13 @@ pub fn from_text(ty: &Type, text: &str) -> Result<Value, TypeError> {
     }
 }
 
-fn from_file(path: &std::path::Path, text: &str) -> Result<Value, TypeError> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    let bad = |found: String| TypeError { path: String::new(), expected: "data".to_owned(), found, help: None };
-    match extension.as_str() {
-        "jsonl" | "ndjson" => {
-            let mut items = Vec::new();
-            for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-                let json = serde_json::from_str(line).map_err(|e| bad(format!("line {}: {e}", i + 1)))?;
-                items.push(Value::from_json(&json));
-            }
-            Ok(Value::list(items))
-        }
-        "csv" => {
-            let mut reader = csv::Reader::from_reader(text.as_bytes());
-            let header = reader.headers().map_err(|e| bad(e.to_string()))?.clone();
-            let mut items = Vec::new();
-            for row in reader.records() {
-                let row = row.map_err(|e| bad(e.to_string()))?;
-                let map = header.iter().zip(row.iter()).map(|(k, v)| (k.to_owned(), Value::from(v))).collect();
-                items.push(Value::Map(Arc::new(map)));
-            }
-            Ok(Value::list(items))
-        }
-        "json" => serde_json::from_str(text).map(|j| Value::from_json(&j)).map_err(|e| bad(e.to_string())),
-        _ => yaml(text),
-    }
+fn from_file(path: &Path, text: &str) -> Result<Value, TypeError> {
+    super::data::read(path, text).map_err(|e| TypeError {
+        path: String::new(),
+        expected: "data".to_owned(),
+        found: e.to_string(),
+        help: None,
+    })
 }
 
 /// YAML, of which JSON is a part, as a value.

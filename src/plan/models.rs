@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use super::cell::{OptionCell, OptionEntry};
 use super::declarations::{LATER_PROVIDERS, Named, later};
 use super::lower::Lowerer;
+use super::names::Found;
 use super::prompts::Place;
 use super::scope::Scope;
 use super::values::{constant, convert, duration};
@@ -31,9 +32,8 @@ impl Lowerer<'_> {
     /// Whether a name stands for a model here.
     pub(super) fn is_model_name(&self, path: &Path) -> bool {
         let name = path.text();
-        match self.declarations.named.get(name.as_str()) {
-            Some((_, Named::Model(_))) => true,
-            Some(_) => false,
+        match self.find(&name) {
+            Some(found) => matches!(found.named, Named::Model(_)),
             None => {
                 name == "llm"
                     || providers::find(&name).is_some()
@@ -52,9 +52,7 @@ impl Lowerer<'_> {
                 self.model_pipeline("llm", &change.pipeline, &stand);
                 continue;
             };
-            if name.name == "llm"
-                || matches!(self.declarations.named.get(name.name.as_str()), Some((_, Named::Model(_))))
-            {
+            if name.name == "llm" || self.find(&name.name).is_some_and(|f| matches!(f.named, Named::Model(_))) {
                 continue;
             }
             let models = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Model(_)));
@@ -75,34 +73,41 @@ impl Lowerer<'_> {
 
     /// The models of a declared name.
     pub(super) fn declared_model(&mut self, name: &str, span: Span) -> Option<Vec<ModelId>> {
-        if let Some(ids) = self.model_ids.get(name) {
+        let found = self.find(name);
+        // The default model is the same in every file.
+        let key = found.map_or_else(|| name.to_owned(), |f| format!("{}:{}", f.file, f.name));
+        if let Some(ids) = self.model_ids.get(&key) {
             return (!ids.is_empty()).then(|| ids.clone());
         }
         // A model that names itself finds itself here, without models.
-        self.model_ids.insert(name.to_owned(), Vec::new());
+        self.model_ids.insert(key.clone(), Vec::new());
         let settings = self.settings;
-        let change = settings.overrides.iter().rev().find(|o| match &o.name {
-            Some(n) => n.name == name,
-            None => name == "llm" && self.declarations.named.get("llm").is_none(),
+        let change = settings.overrides.iter().rev().find(|o| match (&o.name, &found) {
+            (Some(n), Some(found)) => {
+                self.find_in(self.main, &n.name).is_some_and(|f| (f.file, f.name) == (found.file, found.name))
+            }
+            (Some(n), None) => n.name == name,
+            (None, found) => name == "llm" && found.is_none(),
         });
-        let ids = match (change, self.declarations.named.get(name)) {
+        let ids = match (change, found) {
             (Some(change), _) => {
                 let stand = Stand { origin: change.origin.clone(), in_file: false };
                 self.model_pipeline(name, &change.pipeline, &stand)
             }
-            (None, Some((place, Named::Model(body)))) => {
-                let stand = Stand { origin: Origin::File(self.sources.place(*place)), in_file: true };
-                if self.circle(name, span) {
+            (None, Some(Found { file, name: own, span: place, named: Named::Model(body) })) => {
+                let stand = Stand { origin: Origin::File(self.sources.place(place)), in_file: true };
+                let circle = self.key(file, own);
+                if self.circle(&circle, span) {
                     return None;
                 }
-                self.using.push((name.to_owned(), span));
-                let ids = self.model_pipeline(name, body, &stand);
+                self.using.push((circle, span));
+                let ids = self.inside(file, name, span, |s| s.model_pipeline(own, body, &stand));
                 self.using.pop();
                 ids
             }
             (None, _) => self.default_model(span).map(|id| vec![id]),
         };
-        self.model_ids.insert(name.to_owned(), ids.clone().unwrap_or_default());
+        self.model_ids.insert(key, ids.clone().unwrap_or_default());
         ids
     }
 
@@ -122,7 +127,7 @@ impl Lowerer<'_> {
             options: IndexMap::new(),
             span,
             origin: Origin::Default,
-            base: self.settings.base.clone(),
+            base: self.base().to_path_buf(),
         }))
     }
 
@@ -166,14 +171,15 @@ impl Lowerer<'_> {
             }
         };
         let callee = path.text();
-        match self.declarations.named.get(callee.as_str()) {
-            Some((_, Named::Model(_))) => return self.changed_model(&callee, path.span, args, stand),
-            Some((_, Named::Unreadable)) => return None,
-            Some((other, named)) => {
+        match self.find(&callee) {
+            Some(Found { named: Named::Model(_), .. }) => return self.changed_model(&callee, path.span, args, stand),
+            Some(Found { named: Named::Unreadable, .. }) => return None,
+            Some(Found { span: other, named, .. }) => {
                 let message = format!("`{callee}` is a {}, not a model", named.kind());
-                self.error(Diagnostic::error(Code::E207, path.span, message).also(*other, "declared here"));
+                self.error(Diagnostic::error(Code::E207, path.span, message).also(other, "declared here"));
                 return None;
             }
+            None if self.reports_member(&callee, path.span) => return None,
             None if callee == "llm" => return self.changed_model("llm", path.span, args, stand),
             None => {}
         }
@@ -189,7 +195,7 @@ impl Lowerer<'_> {
             return None;
         };
         let name = if name.is_empty() { callee.clone() } else { name.to_owned() };
-        let base = if stand.in_file { self.settings.base.clone() } else { self.settings.cwd.clone() };
+        let base = if stand.in_file { self.base().to_path_buf() } else { self.settings.cwd.clone() };
         let mut entry = ModelEntry {
             name,
             spec,

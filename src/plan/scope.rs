@@ -78,6 +78,8 @@ pub struct Scope {
     pub outer: Option<Rc<Scope>>,
     /// Whether variables of the file are out of sight: a chain with parameters.
     pub closed: bool,
+    /// The number of the file whose chain closed it.
+    pub closed_in: usize,
 }
 
 /// What a name means at a place.

@@ -3,6 +3,7 @@
 mod ask;
 mod choose;
 mod each;
+mod exec;
 mod explain;
 mod frame;
 mod repeat;

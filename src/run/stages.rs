@@ -74,6 +74,9 @@ impl<'a> Run<'a> {
                 Some(text) => Value::from(text),
                 None => return Err(wrong_input(node, &self.left(frame, node).value, "`fill` takes messages or text")),
             },
+            NodeKind::File(files) => files.text()?,
+            NodeKind::Files(files) => files.documents()?,
+            NodeKind::Exec(exec) => self.exec(frame, node, exec).await?,
             NodeKind::Parse(parser) => {
                 let left = self.left(frame, node).value;
                 let Some(text) = left.as_text() else {
@@ -217,6 +220,9 @@ fn stage_name(kind: &NodeKind) -> &'static str {
         NodeKind::Prompt(_) => "prompt",
         NodeKind::Expression(_) => "expression",
         NodeKind::Fill => "fill",
+        NodeKind::File(_) => "file",
+        NodeKind::Files(_) => "files",
+        NodeKind::Exec(_) => "exec",
         NodeKind::Ask(_) => "ask",
         NodeKind::Parse(_) => "parse",
         NodeKind::Map(_) => "map",
