@@ -79,6 +79,8 @@ codes! {
     E218;
     /// No chain to run, or several and none chosen.
     E220;
+    /// A model that cannot be held to the type of the parser behind it.
+    E230;
     /// A `--var` or a key of `--vars` that the chain does not have.
     E301;
     /// A variable without a value.

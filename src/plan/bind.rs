@@ -278,17 +278,22 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
     if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into() }) } else { Err(wrong) }
 }
 
-/// The provider of a model whose options need no variable; none for another.
+/// The provider of a model whose options need no variable; none for another. A secret counts as given: its value is not
+/// read.
 pub fn fixed_provider(
     plan: &Plan,
     entry: &ModelEntry,
     context: &Arc<Context>,
 ) -> Option<Result<Arc<dyn Provider>, Box<Diagnostic>>> {
-    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_));
+    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_) | OptionCell::Secret(_));
     if !entry.argument.iter().all(|(c, _)| fixed(c)) || !entry.options.values().all(|o| fixed(&o.cell)) {
         return None;
     }
-    let made = config(plan, entry, &[], context, &mut Vec::new()).and_then(|config| made(entry, &config, context));
+    let mut entry = entry.clone();
+    for option in entry.options.values_mut().filter(|o| matches!(o.cell, OptionCell::Secret(_))) {
+        option.cell = OptionCell::Constant(OptionValue::Secret(Secret::new("unread")));
+    }
+    let made = config(plan, &entry, &[], context, &mut Vec::new()).and_then(|config| made(&entry, &config, context));
     Some(made)
 }
 

@@ -16,9 +16,6 @@ pub const RESERVED: &[&str] =
 pub const LATER_STAGES: &[&str] =
     &["each", "require", "repeat", "timeout", "file", "files", "embed", "retrieve", "split", "store", "exec", "schema"];
 
-/// Providers that this version does not have yet.
-pub const LATER_PROVIDERS: &[&str] = &["hf-endpoint", "openai", "gpt4all"];
-
 /// Names of built-in types.
 pub const BUILT_IN_TYPES: &[&str] =
     &["string", "int", "float", "bool", "datetime", "any", "map", "Message", "Document", "null"];
@@ -222,7 +219,7 @@ impl<'a> Declarations<'a> {
 pub fn built_in(name: &str) -> Option<&'static str> {
     if parsers::find(name).is_some() {
         Some("a parser")
-    } else if providers::find(name).is_some() || LATER_PROVIDERS.contains(&name) || name == "local" {
+    } else if providers::find(name).is_some() || name == "local" {
         Some("a provider")
     } else if name == "fill" || LATER_STAGES.contains(&name) {
         Some("a built-in stage")

@@ -4,6 +4,7 @@
 mod asking;
 mod bind;
 mod cell;
+mod constraints;
 mod declarations;
 mod live;
 mod lower;
@@ -22,7 +23,7 @@ use indexmap::IndexMap;
 
 pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
-pub use declarations::{Declarations, LATER_PROVIDERS};
+pub use declarations::Declarations;
 pub use lower::{Override, Settings, check, lower};
 
 use crate::event::NodeId;

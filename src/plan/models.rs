@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::cell::{OptionCell, OptionEntry};
-use super::declarations::{LATER_PROVIDERS, Named, later};
+use super::declarations::Named;
 use super::lower::Lowerer;
 use super::prompts::Place;
 use super::scope::Scope;
@@ -34,12 +34,7 @@ impl Lowerer<'_> {
         match self.declarations.named.get(name.as_str()) {
             Some((_, Named::Model(_))) => true,
             Some(_) => false,
-            None => {
-                name == "llm"
-                    || providers::find(&name).is_some()
-                    || LATER_PROVIDERS.contains(&name.as_str())
-                    || name == "local"
-            }
+            None => name == "llm" || providers::find(&name).is_some() || name == "local",
         }
     }
 
@@ -200,19 +195,22 @@ impl Lowerer<'_> {
             base,
         };
         let fine = self.options(&mut entry, args, stand);
-        if fine && entry.argument.is_none() && spec.argument_required {
+        let enough = spec.instead.iter().any(|name| entry.options.contains_key(name));
+        if fine && entry.argument.is_none() && spec.argument_required && !enough {
             let message = format!("`{callee}` needs its {}", spec.argument.name);
             let help = format!("as in `{callee}(\"…\")`: {}", spec.argument.doc);
-            self.error(Diagnostic::error(Code::E210, operand.span, message).help(help));
+            let mut diagnostic = Diagnostic::error(Code::E210, operand.span, message).help(help);
+            for name in spec.instead {
+                let doc = spec.option(name).map_or("", |o| o.doc);
+                diagnostic = diagnostic.help(format!("or `{callee}({name}: \"…\")`: {doc}"));
+            }
+            self.error(diagnostic);
             return None;
         }
         fine.then(|| vec![self.add_model(entry)])
     }
 
     fn unknown_provider(&self, name: &str, span: Span) -> Diagnostic {
-        if LATER_PROVIDERS.contains(&name) {
-            return later(span, &format!("the provider `{name}`"));
-        }
         if name == "local" {
             return Diagnostic::error(Code::E206, span, "this build has no `local` provider")
                 .help("build chainrun with the feature `local`, which is on by default");
@@ -315,9 +313,10 @@ impl Lowerer<'_> {
         let place = Place::new(&scope);
         match (&operand.kind, spec.kind) {
             (OperandKind::Number(number), kind)
-                if kind == OptionKind::Duration || (kind == OptionKind::Any && !number.unit.is_empty()) =>
+                if matches!(kind, OptionKind::Duration | OptionKind::Limit)
+                    || (kind == OptionKind::Any && !number.unit.is_empty()) =>
             {
-                match duration(number) {
+                match duration(number).and_then(|d| bound(spec, d, number.span)) {
                     Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
                     Err(diagnostic) => {
                         self.error(diagnostic);
@@ -388,6 +387,15 @@ impl Lowerer<'_> {
         self.error(diagnostic);
         None
     }
+}
+
+/// A length of time, refused where it bounds something and is nothing.
+fn bound(spec: &OptionSpec, length: std::time::Duration, span: Span) -> Result<std::time::Duration, Diagnostic> {
+    if spec.kind == OptionKind::Limit && length.is_zero() {
+        let message = format!("`{}` wants {}, found nothing", spec.name, spec.kind.describe());
+        return Err(Diagnostic::error(Code::E209, span, message).help("without a bound, leave it out"));
+    }
+    Ok(length)
 }
 
 /// An option that a provider does not have.

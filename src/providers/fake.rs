@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use super::{
+    BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
+    Spec,
+};
 use crate::config::Context;
 use crate::event::Sink;
 use crate::value::{Answer, Finish, Request, RequestInput, Role, Usage, Value};
@@ -20,9 +23,13 @@ pub static SPEC: Spec = Spec {
         "what it answers, always; of a list, one after the other, and it fails when they run out",
     ),
     argument_required: false,
-    options: &[OPTIONS, super::spec::CALL_OPTIONS],
+    instead: &[],
+    options: &[OPTIONS, super::spec::SERVER_OPTIONS, super::spec::CALL_OPTIONS],
     explained: &[],
+    // A file under test is checked as it would be for the real model.
+    enforces: |_| Enforcement::Written,
     build,
+    spoken: true,
 };
 
 const NO_EFFECT: &str = "no effect here: the answer is written; taken so that `fake` can stand in for any model";
@@ -178,8 +185,7 @@ impl Fake {
 
 impl Provider for Fake {
     fn caps(&self) -> Caps {
-        // It enforces no schema, but says it could: a file under test is checked as it would be for the real model.
-        Caps { concurrency: CONCURRENCY, context: None, json_schema: true }
+        Caps { concurrency: CONCURRENCY, context: None }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use super::{
+    BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
+    Spec,
+};
 use crate::config::Context;
 use crate::engine::{Description, EngineError, Job, Piece, Sampling, Service, Span, Turn};
 use crate::event::Sink;
@@ -21,9 +24,12 @@ pub static SPEC: Spec = Spec {
         "a name that `chainrun models list` shows, or the path of a .gguf file, relative to the .chain file",
     ),
     argument_required: true,
+    instead: &[],
     options: &[OPTIONS, super::spec::CALL_OPTIONS],
     explained: EXPLAINED,
+    enforces: |_| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
     build,
+    spoken: true,
 };
 
 const MAX_TOKENS: usize = 512;
@@ -76,7 +82,8 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("do_sample", "`temperature: 0` takes the likeliest token, anything above chooses"),
     ("model_kwargs", "options are written straight: `temperature: 0.2`"),
     ("pipeline_kwargs", "options are written straight: `max_tokens: 100`"),
-    ("cache", "the same prompt gives the same answer: leave it out"),
+    ("idle_timeout", "the model runs inside the process: `timeout: 30s` bounds a call"),
+    ("allow_control_tokens", "values are read as plain text, whatever they hold: leave it out"),
 ];
 
 /// Which file is meant.
@@ -290,7 +297,7 @@ impl Provider for Local {
     fn caps(&self) -> Caps {
         let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
         let context = service.as_ref().map(|s| s.description.shape.context as u64);
-        Caps { concurrency: 1, context, json_schema: false }
+        Caps { concurrency: 1, context }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {

@@ -3,18 +3,22 @@
 pub mod control;
 mod options;
 mod spec;
+mod unspoken;
 
 pub mod fake;
+pub mod gpt4all;
+pub mod hf_endpoint;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod ollama;
+pub mod openai;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use options::{Extra, ModelConfig, OptionValue};
-pub use spec::{Effect, OptionKind, OptionSpec, Spec};
+pub use spec::{Effect, Enforcement, OptionKind, OptionSpec, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;
@@ -30,8 +34,6 @@ pub struct Caps {
     pub concurrency: usize,
     /// The context window in tokens, where known.
     pub context: Option<u64>,
-    /// Whether it makes an answer obey a JSON Schema.
-    pub json_schema: bool,
 }
 
 /// A call, ready to go: what `explain` shows and what a digest is taken of.
@@ -90,6 +92,8 @@ pub enum ErrorKind {
     TooLarge,
     /// Weights are missing or cannot be read.
     Weights,
+    /// This version does not speak to the provider.
+    Unspoken,
     /// The fake model was told to fail.
     Scripted,
     /// The run was cancelled.
@@ -163,6 +167,9 @@ pub static PROVIDERS: &[&Spec] = &[
     #[cfg(feature = "local")]
     &local::SPEC,
     &ollama::SPEC,
+    &openai::SPEC,
+    &hf_endpoint::SPEC,
+    &gpt4all::SPEC,
 ];
 
 /// The provider called `name`.

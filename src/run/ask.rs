@@ -25,14 +25,15 @@ impl<'a> Run<'a> {
         let Some(input) = request::input(&left.value, left.tainted) else {
             return Err(wrong_input(node, &left.value, "a model takes messages or text"));
         };
-        let constraint = ask.parser.as_ref().and_then(|p| p.constraint());
-        let request = Request { input, constraint };
+        let wanted = ask.parser.as_ref().and_then(|p| p.constraint());
         let mut failed: Vec<Diagnostic> = Vec::new();
         for (i, model) in ask.models.iter().enumerate() {
             let last = i + 1 == ask.models.len();
             if ask.live && !ask.discardable && last {
                 self.tell(frame, id, EventKind::Settled).await?;
             }
+            let constraint = self.models.configs[model.0 as usize].held_to(wanted.clone());
+            let request = Request { input: input.clone(), constraint };
             match self.answer(frame, id, *model, &request).await {
                 Ok(answer) => return self.parsed(frame, id, node, ask, *model, request, answer).await,
                 Err(error) if error.kind == ErrorKind::Cancelled => return Err(Failure::Stopped),
@@ -197,7 +198,7 @@ impl<'a> Run<'a> {
             ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
             ErrorKind::Prompt => Code::E406,
             ErrorKind::Weights => Code::E407,
-            ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
+            ErrorKind::Unspoken | ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
         };
         let who = if config.name == config.spec.name {
             format!("`{}`", config.name)

@@ -21,7 +21,6 @@ const LATER: &[(&str, &str)] = &[
     (r"\bexamples\b", "`examples` of a prompt"),
     (r"\.\.(input|\{\{)", "spreads in maps"),
     (r"\|\s*(yaml|xml|csv|code|datetime)\b", "parsers that come later"),
-    (r"\b(hf-endpoint|openai|gpt4all)\(", "providers that come later"),
     (r"\bdatetime\b", "types that come later"),
 ];
 

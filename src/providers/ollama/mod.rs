@@ -13,8 +13,11 @@ use serde_json::{Map, Value as Json, json};
 
 use self::errors::Server;
 use self::options::Wire;
-use super::spec::CALL_OPTIONS;
-use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS};
+use super::{
+    BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
+    Spec,
+};
 use crate::config::Context;
 use crate::event::Sink;
 use crate::net::{BaseUrl, Call, Client, FailureKind, Redirects, Response};
@@ -35,10 +38,20 @@ pub static SPEC: Spec = Spec {
     doc: "a model that Ollama serves, on this machine or another",
     argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `ollama list` shows it").wire("model"),
     argument_required: true,
-    options: &[options::MODEL_OPTIONS, options::OTHER_OPTIONS, CALL_OPTIONS],
+    instead: &[],
+    options: &[options::MODEL_OPTIONS, options::OTHER_OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, CALL_OPTIONS],
     explained: options::EXPLAINED,
+    enforces,
     build,
+    spoken: true,
 };
+
+fn enforces(constraint: &Constraint) -> Enforcement {
+    match constraint {
+        Constraint::Json | Constraint::JsonSchema(_) => Enforcement::Enforced,
+        Constraint::Regex(_) => Enforcement::Never("Ollama takes no regular expression".to_owned()),
+    }
+}
 
 struct Ollama {
     client: Client,
@@ -108,7 +121,7 @@ impl Provider for Ollama {
     fn caps(&self) -> Caps {
         // How many it answers at a time is the server's matter (OLLAMA_NUM_PARALLEL): the others wait there.
         let context = self.server.num_ctx.and_then(|n| u64::try_from(n).ok());
-        Caps { concurrency: 4, context, json_schema: true }
+        Caps { concurrency: 4, context }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
