@@ -12,6 +12,7 @@ use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
 use crate::source::Span;
+use crate::store::Store;
 use crate::value::{Role, Secret, Type, TypeError, Value};
 
 /// A value given for a variable.
@@ -44,6 +45,8 @@ pub struct Models {
     pub providers: Vec<Arc<dyn Provider>>,
     /// Secrets that nothing may print.
     pub secrets: Arc<[Secret]>,
+    /// Where answers are kept that a model says `cache: true` of.
+    pub cache: Store,
 }
 
 /// Gives every variable its value: the given one, else its default.
@@ -275,7 +278,8 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
             Err(diagnostic) => wrong.push(*diagnostic),
         }
     }
-    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into() }) } else { Err(wrong) }
+    let cache = Store::new(context.cache_dir.clone());
+    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into(), cache }) } else { Err(wrong) }
 }
 
 /// The provider of a model whose options need no variable; none for another. A secret counts as given: its value is not

@@ -19,10 +19,10 @@ impl Lowerer<'_> {
                 Ok(told) => unenforced(entry, stage, &constraint, told == Some(true)),
                 Err(diagnostic) => Some(*diagnostic),
             };
-            if let Some(diagnostic) = found {
-                if !self.diagnostics.iter().any(|d| d.span == diagnostic.span && d.message == diagnostic.message) {
-                    self.error(diagnostic);
-                }
+            if let Some(diagnostic) = found
+                && !self.diagnostics.iter().any(|d| d.span == diagnostic.span && d.message == diagnostic.message)
+            {
+                self.error(diagnostic);
             }
         }
     }

@@ -66,6 +66,8 @@ static OPTIONS: &[OptionSpec] = &[
         .default("\"auto\""),
     OptionSpec::new("threads", OptionKind::Int(1, 64), "threads that compute; the answer is the same with any number")
         .default("half of the processor's, at most 4"),
+    OptionSpec::new("repeatable", OptionKind::Bool, "the same text to the same prompt; this engine knows no other way")
+        .default("true"),
     OptionSpec::new("task", OptionKind::Choice(&["text-generation"]), "what the model does")
         .default("\"text-generation\""),
 ];
@@ -108,6 +110,13 @@ struct Local {
 
 fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
     check_device(config)?;
+    if config.bool("repeatable") == Some(false) {
+        return Err(ProviderError::new(
+            ErrorKind::Refused,
+            "`repeatable`: this engine always gives the same text again",
+        )
+        .help("leave it out; with `temperature:` another `seed:` gives another text"));
+    }
     let size = |name| config.int(name).and_then(|n| usize::try_from(n).ok());
     let number = |name, default| config.float(name).unwrap_or(default);
     // Half, as processors count two for one that computes; more than four gain little for models of this size.
@@ -227,7 +236,7 @@ impl Local {
         }
         let message =
             format!("the prompt has {count} tokens, and the context of `{}` is {window} with the answer", self.model);
-        let mut error = ProviderError::new(ErrorKind::Prompt, message);
+        let mut error = ProviderError::new(ErrorKind::Overflow, message);
         if let RequestInput::Messages(messages) = &request.input {
             for m in messages {
                 let tokens = about.tokenizer.encode(&[Span::new(m.text.as_str(), false)]).len();
@@ -367,6 +376,18 @@ impl Provider for Local {
             *self.service.lock().unwrap_or_else(PoisonError::into_inner) = None;
             Err(ProviderError::new(ErrorKind::Broken, format!("`{}`: the model's thread ended", self.model)))
         })
+    }
+
+    fn weights(&self) -> Option<String> {
+        match &self.weights {
+            Weights::Named(entry) => Some(entry.sha256.to_owned()),
+            // To read a whole file for its digest would take longer than many an answer.
+            Weights::File(path) => {
+                let about = std::fs::metadata(path).ok()?;
+                let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+                Some(format!("{} {} {}", path.display(), about.len(), changed.as_nanos()))
+            }
+        }
     }
 
     fn missing(&self) -> Option<String> {

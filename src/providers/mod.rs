@@ -86,8 +86,10 @@ pub enum ErrorKind {
     Refused,
     /// The answer ended early or could not be read.
     Broken,
-    /// The prompt does not fit the context window, or holds control tokens.
+    /// The prompt cannot be sent: it is empty, or holds control tokens.
     Prompt,
+    /// The prompt does not fit the context window.
+    Overflow,
     /// The answer is larger than `max_response`.
     TooLarge,
     /// Weights are missing or cannot be read.
@@ -154,6 +156,11 @@ pub trait Provider: Send + Sync {
         prepared: &'a Prepared,
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>>;
+
+    /// What the weights are known by: their digest, or what changes when they do. None where only a server knows.
+    fn weights(&self) -> Option<String> {
+        None
+    }
 
     /// What keeps the model from running now: missing weights, token or server name. Reads local files only.
     fn missing(&self) -> Option<String> {

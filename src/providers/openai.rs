@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::unspoken::Unspoken;
 use super::{Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Provider, ProviderError, Spec};
 use crate::config::Context;
@@ -16,7 +16,7 @@ pub static SPEC: Spec = Spec {
     argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `gpt-4o-mini`").wire("model"),
     argument_required: true,
     instead: &[],
-    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, CALL_OPTIONS],
+    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: EXPLAINED,
     enforces,
     build,

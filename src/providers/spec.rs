@@ -193,7 +193,6 @@ pub static CALL_OPTIONS: &[OptionSpec] = &[
         "where it can",
         "have the model held to what the parser takes: false never asks for it, true is an error where it cannot be had",
     ),
-    call("repeatable", OptionKind::Bool, "false", "the same text to the same prompt"),
     call(
         "overflow",
         OptionKind::Choice(&["error", "truncate-oldest"]),
@@ -201,6 +200,10 @@ pub static CALL_OPTIONS: &[OptionSpec] = &[
         "what becomes of a prompt that does not fit the context window",
     ),
 ];
+
+/// The option of every provider whose answers change unless something is done about it.
+pub static REPEATABLE: &[OptionSpec] =
+    &[call("repeatable", OptionKind::Bool, "false", "the same text to the same prompt, by whatever means there are")];
 
 /// Options of every provider that is a server.
 pub static SERVER_OPTIONS: &[OptionSpec] =

@@ -1,7 +1,9 @@
 //! The run: frames of blocks, stages one after the other, branches at the same time, every happening an event.
 
 mod ask;
+mod cache;
 mod explain;
+mod fit;
 mod frame;
 mod request;
 mod stages;
