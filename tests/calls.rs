@@ -341,6 +341,12 @@ fn models_are_held_to_what_the_parser_takes() {
     assert_eq!(format("", "list"), None);
     assert_eq!(format("", "text"), None);
     assert_eq!(format("", "regex(\"(?P<n>[0-9])\", full: true)"), None);
+    let server = scripted(vec![says("three")]);
+    let run = Place::new().run(&asks(&server, "constrain: false", "number"), &[]);
+    run.fails("the answer was checked alone: the file says `constrain: false`");
+    let run = Place::new().run(&asks(&server, "temperature: 0", "number"), &[]);
+    run.fails("does not parse");
+    assert!(!run.err.contains("checked alone"), "{}", run.err);
     let server = scripted(vec![says("\"bug\"")]);
     let text = format!("type L = \"bug\" | \"question\"\n{}", asks(&server, "", "enum(L)"));
     Place::new().run(&text, &[]).ok("bug\n");

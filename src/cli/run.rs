@@ -98,6 +98,7 @@ fn bound(
     let declarations = Declarations::collect(&loaded.tree, &mut wrong);
     let settings = load::settings(&args.models, loaded, sources, context)?;
     wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
+    wrong.extend(plan::refused_models(sources, &declarations, &settings, context));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
+pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text, refused_models};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use declarations::Declarations;
 pub use lower::{Override, Settings, check, lower};

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 
 use super::cell::{OptionCell, OptionEntry};
-use super::declarations::Named;
-use super::lower::Lowerer;
+use super::declarations::{Declarations, Named};
+use super::lower::{Lowerer, Settings};
 use super::prompts::Place;
 use super::scope::Scope;
 use super::values::{constant, convert, duration};
@@ -12,7 +12,7 @@ use super::{ModelEntry, ModelId};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::ast::{Arg, Operand, OperandKind, Path, Pipeline};
 use crate::value::{Value, nearest};
 
@@ -25,6 +25,17 @@ struct Stand {
     origin: Origin,
     /// Where variables and declared models may be read: in a file, not on the command line.
     in_file: bool,
+}
+
+/// Every declared model of a file that can be read.
+pub(super) fn declared(sources: &Sources, declarations: &Declarations, settings: &Settings) -> Vec<ModelEntry> {
+    let mut lowerer = Lowerer::new(sources, declarations, settings);
+    for (name, (span, named)) in &declarations.named {
+        if matches!(named, Named::Model(_)) {
+            lowerer.declared_model(name, *span);
+        }
+    }
+    lowerer.models
 }
 
 impl Lowerer<'_> {

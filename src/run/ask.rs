@@ -11,8 +11,9 @@ use super::stages::{all_failed, unparsed, wrong_input};
 use super::{Failure, Run, request};
 use crate::diag::{Code, Diagnostic};
 use crate::event::{EventKind, FrameId, NodeId, Sink};
+use crate::parsers::Parser;
 use crate::plan::{Ask, ModelId, Node};
-use crate::providers::{ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
+use crate::providers::{Enforcement, ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
 use crate::value::{Answer, Finish, Message, Request, RequestInput, Role, Value};
 
 /// The first wait before another try, in seconds; it doubles with every try.
@@ -78,7 +79,9 @@ impl<'a> Run<'a> {
                 return Ok(Value::Message(Arc::new(message)));
             }
         };
-        let name = &self.models.configs[model.0 as usize].name;
+        let config = &self.models.configs[model.0 as usize];
+        let unread =
+            |error| unparsed(error, ask.parser_span.unwrap_or(node.span), Some(&config.name), unheld(config, parser));
         let mut rounds = parser.repair();
         loop {
             let error = match parser.parse(&answered.answer.text) {
@@ -88,15 +91,15 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => error,
             };
-            let span = ask.parser_span.unwrap_or(node.span);
             let RequestInput::Messages(messages) = &mut request.input else {
-                return Err(unparsed(error, span, Some(name)));
+                return Err(unread(error));
             };
             if rounds == 0 {
-                return Err(unparsed(error, span, Some(name)));
+                return Err(unread(error));
             }
             rounds -= 1;
-            let text = format!("the answer of `{name}` does not parse and is asked for again: {}", error.message);
+            let text =
+                format!("the answer of `{}` does not parse and is asked for again: {}", config.name, error.message);
             self.tell(frame, id, EventKind::Notice { text }).await?;
             messages.push(Message::new(Role::Assistant, answered.answer.text));
             let again = format!("Your answer could not be read: {}\n{}", error.message, parser.format_instructions());
@@ -284,6 +287,18 @@ impl<'a> Run<'a> {
         let diagnostic = Diagnostic::error(code, node.span, format!("the model {who} failed: {}", error.message));
         error.help.into_iter().fold(diagnostic, Diagnostic::help)
     }
+}
+
+/// Why nothing but the parser looked after the form of a model's answer, where something else could have.
+fn unheld(config: &ModelConfig, parser: &Parser) -> Option<String> {
+    let why = match (config.spec.enforces)(&parser.constraint()?) {
+        Enforcement::Enforced | Enforcement::Written if config.bool("constrain") != Some(false) => return None,
+        Enforcement::Written => return None,
+        Enforcement::Enforced => "the file says `constrain: false`".to_owned(),
+        Enforcement::CheckedAlone(why) => why.to_owned(),
+        Enforcement::Never(why) => why,
+    };
+    Some(format!("the answer was checked alone: {why}"))
 }
 
 /// An error without the run's secrets.
