@@ -134,7 +134,9 @@ fn value_of(variable: &Variable, given: &GivenValue) -> Result<Value, TypeError>
         GivenValue::Text(text) => from_text(&variable.ty, text)?,
         GivenValue::Value(value) => variable.ty.accept(value)?,
         GivenValue::File(path, text) => match &variable.ty {
-            Type::List(_) | Type::Map(_) | Type::Record(_) => variable.ty.accept(&from_file(path, text)?)?,
+            Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) => {
+                variable.ty.accept(&from_file(path, text)?)?
+            }
             _ => from_text(&variable.ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
                 .or_else(|_| from_text(&variable.ty, text))?,
         },
@@ -200,7 +202,7 @@ pub fn from_text(ty: &Type, text: &str) -> Result<Value, TypeError> {
             };
             ty.accept(&value)
         }
-        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Message => ty.accept(&yaml(text)?),
+        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) | Type::Message => ty.accept(&yaml(text)?),
         _ => ty.accept(&Value::from(text)),
     }
 }

@@ -167,6 +167,7 @@ pub(super) fn accept(ty: &Type, value: &Value, path: &str) -> Result<Value, Type
             let entries = map.iter().map(|(k, v)| Ok((k.clone(), accept(t, v, &format!("{path}.{k}"))?)));
             Ok(Value::Map(Arc::new(entries.collect::<Result<_, TypeError>>()?)))
         }
+        (Type::Recursive(r), v) => accept(r.ty(), v, path),
         (Type::Record(r), Value::Map(map)) => accept_record(r, map, path),
         (Type::Message, Value::Map(map)) => accept_message(map, path).ok_or_else(bad),
         (Type::Union(ts), v) => {
