@@ -18,7 +18,6 @@ const LATER: &[(&str, &str)] = &[
     (r"(?m)^\s*(embedder|index|test)\s", "declarations that come later"),
     (r"\b(retrieve|embed|split|store)\(", "stages that come later"),
     (r"\|\s*(yaml|xml|csv|code|datetime)\b", "parsers that come later"),
-    (r"\b(hf-endpoint|openai|gpt4all)\(", "providers that come later"),
     (r"\bdatetime\b", "types that come later"),
 ];
 
