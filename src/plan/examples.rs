@@ -41,7 +41,8 @@ impl Examples {
         let taken = match self.take {
             _ if rows.is_empty() => return Err(wrong(format!("{source} holds no examples"))),
             Some(n) if n > rows.len() => {
-                let message = format!("{source} holds {} examples, and {n} are taken", rows.len());
+                let s = if rows.len() == 1 { "" } else { "s" };
+                let message = format!("{source} holds {} example{s}, and {n} are taken", rows.len());
                 let help = format!("write `take {}`, or leave it out for all", rows.len());
                 return Err(Box::new(wrong(message).help(help)));
             }
@@ -50,7 +51,7 @@ impl Examples {
         };
         for (i, row) in taken.iter().enumerate() {
             let Value::Map(map) = row else {
-                let message = format!("example {} of {source} is {}, not a map of columns", i + 1, row.kind());
+                let message = format!("example {} of {source} is {}, not a map of columns", i + 1, row.show(60));
                 return Err(wrong(message));
             };
             for name in self.roles.iter().flat_map(|(_, rendering)| rendering.names.keys()) {
@@ -175,7 +176,7 @@ impl Lowerer<'_> {
         let Value::List(rows) = value else {
             let message = match value {
                 Value::Null => format!("`{written}` holds no examples"),
-                other => format!("`{written}` holds {}, and a list of maps is wanted", other.kind()),
+                other => format!("`{written}` holds {}, and a list of maps is wanted", other.show(60)),
             };
             return Err(wrong(Code::E231, message));
         };
