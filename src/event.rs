@@ -107,6 +107,21 @@ pub enum EventKind {
     },
     /// The text of this frame can no longer be replaced.
     Settled,
+    /// An item of an `each` failed. The frame is the item's, the stage the `each`.
+    ItemFailed {
+        /// The item's place in the list, from 0.
+        index: usize,
+        /// Why.
+        error: String,
+    },
+    /// The next item of the `each` whose list is the run's result: told in the order of the list, once all before it
+    /// are done. The frame and the stage are the `each`'s.
+    Item {
+        /// The place of its input in the list, from 0.
+        index: usize,
+        /// Its value.
+        value: serde_json::Value,
+    },
     /// Something that the person should know.
     Notice {
         /// What.

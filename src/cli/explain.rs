@@ -10,7 +10,7 @@ use super::run::{Ready, prepare};
 use super::{FAILED, WRONG};
 use crate::config::Context;
 use crate::providers::{ModelConfig, OptionValue, Prepared};
-use crate::run::{Explained, explain as walk};
+use crate::run::{Explained, control_stages, explain as walk};
 use crate::source::Sources;
 use crate::value::{Request, RequestInput, Value};
 
@@ -42,6 +42,9 @@ fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
     let _ = writeln!(out, "chain {} of {} gives {}", plan.chain, plan.file, plan.result_type());
     for (variable, value) in plan.variables.iter().zip(&ready.variables).filter(|(v, _)| v.used) {
         let _ = writeln!(out, "  {}: {} = {}", variable.name, variable.ty, value.show(80));
+    }
+    for (span, text) in control_stages(plan, &ready.models) {
+        let _ = writeln!(out, "\nstage at {}\n  {text}", sources.place(span));
     }
     for call in calls {
         let _ = writeln!(out, "\ncall at {}", sources.place(call.span));

@@ -42,11 +42,34 @@ pub fn file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Loa
             if let Some(near) = nearest(&shown, commands.into_iter()) {
                 diagnostic = diagnostic.help(format!("did you mean the command `{near}`?"));
             }
-            return Err(Box::new(diagnostic));
+            return Err(Box::new(files_nearby(path, &full).into_iter().fold(diagnostic, Diagnostic::help)));
         }
     };
     let base = full.parent().map(Path::to_path_buf).unwrap_or_default();
     Ok(parsed(id, shown, base, sources))
+}
+
+/// What to type in place of a path that cannot be read: files of its folder or, where it is a folder, in it.
+fn files_nearby(path: &Path, full: &Path) -> Option<String> {
+    let inside = full.is_dir();
+    let (shown, folder) = if inside { (path, full) } else { (path.parent()?, full.parent()?) };
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| entry.ok().filter(|e| e.path().is_file())?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".chain"))
+        .collect();
+    names.sort();
+    let written = |name: &str| format!("`{}`", shown.join(name).display());
+    if inside {
+        names.truncate(8);
+        let all: Vec<String> = names.iter().map(|n| written(n)).collect();
+        return (!all.is_empty()).then(|| format!("its pipelines are: {}", all.join(", ")));
+    }
+    let wanted = path.file_name()?.to_str()?;
+    let stem = |name: &str| name.strip_suffix(".chain").unwrap_or(name).to_owned();
+    let stems: Vec<String> = names.iter().map(|n| stem(n)).collect();
+    let near = nearest(&stem(wanted), stems.iter().map(String::as_str))?;
+    Some(format!("did you mean {}?", written(&format!("{near}.chain"))))
 }
 
 /// Parses a pipeline of the command line.

@@ -8,6 +8,7 @@ mod command_line;
 mod console;
 mod explain;
 mod file_help;
+mod format;
 mod load;
 mod models;
 mod result;

@@ -79,6 +79,8 @@ codes! {
     E218;
     /// No chain to run, or several and none chosen.
     E220;
+    /// An arm of a `match` that is missing, that fits no value, or that nothing reaches.
+    E221;
     /// A path in a file that leads out of the project.
     E230;
     /// Example data that cannot be used: malformed, empty, or with fewer rows than are taken.
@@ -113,6 +115,12 @@ codes! {
     E407;
     /// A template or expression failed when it ran.
     E408;
+    /// A result that does not fit the format that was asked for.
+    E410;
+    /// A `require` that was not met.
+    E411;
+    /// A pipeline that took longer than its `timeout`.
+    E412;
     /// A file of `file` or `files` that cannot be read when the chain runs.
     E430;
     /// A command of `exec` that failed, or whose output is no JSON.

@@ -5,7 +5,7 @@ use candle_core::quantized::{GgmlDType, ggml_file};
 
 use super::error::EngineError;
 use super::gguf::{TensorInfo, TensorKind};
-use super::kernels::{self, Activations, Codes, GROUP, Isa, LANES, Panels, Pool, place};
+use super::kernels::{self, Activations, Codes, GROUP, Isa, LANES, Panels, Pool};
 
 /// A matrix: `rows` outputs from `columns` inputs.
 #[derive(Clone, Debug)]
@@ -214,22 +214,64 @@ fn pack_codes(kind: TensorKind, bytes: &[u8], rows: usize, columns: usize) -> Pa
             rest = &rest[2..];
         }
         let data = &mut out.data[at * codes.bytes()..(at + 1) * codes.bytes()];
-        for within in 0..GROUP {
-            let (byte, high) = place(codes, lane, within);
-            let code = block_code(kind, rest, within);
-            data[byte] |= if high { code << 4 } else { code };
+        // Four codes of a row stand together; a byte of ggml's pairs the same two codes as one of ours.
+        match kind {
+            TensorKind::Q4_0 | TensorKind::Q4_1 => place(data, lane, &rest[..GROUP / 2]),
+            TensorKind::Q5_0 | TensorKind::Q5_1 => place(data, lane, &five_bits(rest)),
+            // Signed codes become unsigned by an offset of 128.
+            _ => place(data, lane, &std::array::from_fn::<u8, GROUP, _>(|i| rest[i] ^ 128)),
         }
     }
     out
 }
 
-/// The unsigned code of a place in a ggml block, after scale and minimum.
-fn block_code(kind: TensorKind, rest: &[u8], within: usize) -> u8 {
-    let nibble = |codes: &[u8]| if within < 16 { codes[within] & 15 } else { codes[within - 16] >> 4 };
-    match kind {
-        TensorKind::Q4_0 | TensorKind::Q4_1 => nibble(rest),
-        TensorKind::Q5_0 | TensorKind::Q5_1 => nibble(&rest[4..]) | (rest[within / 8] >> (within % 8) & 1) << 4,
-        // Signed codes become unsigned by an offset of 128.
-        _ => rest[within] ^ 128,
+/// Copies a row's bytes of a group to where the panel has them: fours of all 16 rows one after another.
+fn place(data: &mut [u8], lane: usize, bytes: &[u8]) {
+    for (four, out) in bytes.as_chunks::<4>().0.iter().zip(data.chunks_exact_mut(4 * LANES)) {
+        out[lane * 4..lane * 4 + 4].copy_from_slice(four);
+    }
+}
+
+/// The unsigned codes of a block of five bits each, after scale and minimum: 32 fifth bits, then 16 pairs of halves.
+fn five_bits(rest: &[u8]) -> [u8; GROUP] {
+    let high = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]);
+    let halves = &rest[4..4 + GROUP / 2];
+    std::array::from_fn(|i| {
+        let low = if i < GROUP / 2 { halves[i] & 15 } else { halves[i - GROUP / 2] >> 4 };
+        low | ((high >> i & 1) as u8) << 4
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows read from the panels are the numbers that another reader of these blocks gives.
+    #[test]
+    fn packed_blocks_mean_what_candle_reads() {
+        const KINDS: [TensorKind; 5] =
+            [TensorKind::Q4_0, TensorKind::Q4_1, TensorKind::Q5_0, TensorKind::Q5_1, TensorKind::Q8_0];
+        let (rows, columns) = (19, 96);
+        for kind in KINDS {
+            let (_, size) = kind.block();
+            let mut state = 7_u32;
+            let mut bytes = vec![0_u8; rows * columns / GROUP * size];
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // The scale, and the minimum in its place, are kept finite.
+                *byte = if i % size == 1 || i % size == 3 { (state >> 24) as u8 & 0xbf } else { (state >> 24) as u8 };
+            }
+            let info = TensorInfo { dims: vec![columns, rows], kind, offset: 0, bytes: bytes.len() as u64 };
+            let wanted = floats("t", &info, &bytes).unwrap();
+            let matrix = Matrix::pack("t", &info, &bytes, rows, columns).unwrap();
+            assert!(wanted.iter().all(|w| w.is_finite()));
+            let mut row = vec![0.0; columns];
+            for (r, wanted) in wanted.chunks_exact(columns).enumerate() {
+                matrix.row(r, &mut row);
+                for (a, b) in row.iter().zip(wanted) {
+                    assert!((a - b).abs() <= 1e-6 * b.abs().max(1e-30), "{kind:?}: {a} and {b}");
+                }
+            }
+        }
     }
 }

@@ -112,7 +112,7 @@ impl Json {
 
 /// `value` without the keys that the records of `ty` lack. Of a union, the first alternative that then fits counts.
 fn dropped(ty: &Type, value: &Value) -> Value {
-    match (ty, value) {
+    match (ty.unfolded(), value) {
         (Type::Record(record), Value::Map(map)) => {
             let kept = map.iter().filter_map(|(k, v)| Some((k.clone(), dropped(&record.field(k)?.ty, v))));
             Value::Map(Arc::new(kept.collect::<IndexMap<_, _>>()))

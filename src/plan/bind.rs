@@ -159,7 +159,7 @@ fn of_file(ty: &Type, path: &Path, text: &str) -> Result<Value, TypeError> {
             let document = super::documents::document(&path.display().to_string(), text.to_owned());
             Ok(Value::list(vec![document]))
         }
-        Type::List(_) | Type::Map(_) | Type::Record(_) => ty.accept(&from_file(path, text)?),
+        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) => ty.accept(&from_file(path, text)?),
         _ => from_text(ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
             .or_else(|_| from_text(ty, text)),
     }
@@ -231,7 +231,7 @@ pub fn from_text(ty: &Type, text: &str) -> Result<Value, TypeError> {
             };
             ty.accept(&value)
         }
-        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Message => ty.accept(&yaml(text)?),
+        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) | Type::Message => ty.accept(&yaml(text)?),
         _ => ty.accept(&Value::from(text)),
     }
 }

@@ -16,8 +16,10 @@ pub const RESERVED: &[&str] =
     &["input", "output", "error", "format_instructions", "as", "match", "raw", "true", "false", "none"];
 
 /// Built-in stages that this version does not have yet.
-pub const LATER_STAGES: &[&str] =
-    &["each", "require", "repeat", "timeout", "embed", "retrieve", "split", "store", "schema"];
+pub const LATER_STAGES: &[&str] = &["embed", "retrieve", "split", "store", "schema"];
+
+/// Built-in stages that run a pipeline of their own or stop one.
+pub const CONTROL_STAGES: &[&str] = &["each", "repeat", "timeout", "require"];
 
 /// Built-in stages that are neither models nor parsers.
 pub const STAGES: &[&str] = &["fill", "file", "files", "exec"];
@@ -336,7 +338,7 @@ pub fn built_in(name: &str) -> Option<&'static str> {
         Some("a parser")
     } else if providers::find(name).is_some() || LATER_PROVIDERS.contains(&name) || name == "local" {
         Some("a provider")
-    } else if STAGES.contains(&name) || LATER_STAGES.contains(&name) {
+    } else if STAGES.contains(&name) || CONTROL_STAGES.contains(&name) || LATER_STAGES.contains(&name) {
         Some("a built-in stage")
     } else if BUILT_IN_TYPES.contains(&name) {
         Some("a built-in type")

@@ -4,6 +4,8 @@
 mod asking;
 mod bind;
 mod cell;
+mod composing;
+mod composition;
 mod data;
 mod declarations;
 mod documents;
@@ -13,12 +15,14 @@ mod glob;
 mod library;
 mod live;
 mod lower;
+mod matching;
 mod models;
 mod names;
 mod parsing;
 mod paths;
 mod prompts;
 mod scope;
+mod spreading;
 mod stages;
 mod types;
 mod uses;
@@ -30,6 +34,7 @@ use indexmap::IndexMap;
 
 pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
+pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
 pub use declarations::{Declarations, LATER_PROVIDERS};
 pub use documents::Files;
 pub use examples::Examples;
@@ -44,7 +49,7 @@ use crate::parsers::Parser;
 use crate::providers::Spec;
 use crate::source::Span;
 use crate::template::{Expression, Template};
-use crate::value::{Role, Type, Value};
+use crate::value::{Duration, Role, Type, Value};
 
 /// A block, as an index into [`Plan::blocks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -216,8 +221,25 @@ pub enum NodeKind {
     Parse(Arc<Parser>),
     /// `{ a: …, b: … }`: every branch gets the same input, all run at the same time.
     Map(Arc<Vec<(String, BlockId)>>),
+    /// `{ ..input, a: … }`: a map with entries added or replaced.
+    Extend(Arc<Extend>),
     /// `x ?? y`: the first that does not fail.
     Try(Arc<Vec<BlockId>>),
+    /// `match`: the first arm that fits.
+    Match(Arc<Match>),
+    /// `each(…)`: a pipeline for every item of a list.
+    Each(Arc<Each>),
+    /// `repeat(…)`: a pipeline over and over.
+    Repeat(Arc<Repeat>),
+    /// `timeout(…)`: a pipeline that fails when it takes longer.
+    Timeout {
+        /// What runs.
+        block: BlockId,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// `require(…)`: what is on its left, or a failure.
+    Require(Arc<Require>),
     /// A used chain or a group.
     Call {
         /// What runs.

@@ -142,7 +142,7 @@ impl Scope {
 
 /// The type of a field that every alternative of `ty` has.
 pub fn field_of_all(ty: &Type, name: &str) -> Option<Type> {
-    match ty {
+    match ty.unfolded() {
         Type::Record(record) => record.field(name).map(|f| f.ty.clone()),
         Type::Union(all) => {
             let mut out: Option<Type> = None;
@@ -161,7 +161,7 @@ pub fn field_of_all(ty: &Type, name: &str) -> Option<Type> {
 
 /// The names of a type's fields.
 pub fn field_names(ty: &Type) -> Vec<String> {
-    match ty {
+    match ty.unfolded() {
         Type::Record(record) => record.fields.iter().map(|f| f.name.clone()).collect(),
         Type::Union(all) => all.iter().flat_map(field_names).collect(),
         Type::Message => MESSAGE_FIELDS.iter().map(|(n, _)| (*n).to_owned()).collect(),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::declarations::{Named, has_hyphen, later, reserved};
+use super::declarations::{Named, has_hyphen, reserved};
 use super::lower::Lowerer;
 use super::prompts::Place;
 use super::scope::{Binding, Home, Scope};
-use super::{BlockId, Node, NodeKind, Ref};
+use super::{BlockId, Extend, Node, NodeKind, Ref};
 use crate::diag::{Code, Diagnostic};
 use crate::parsers::{self, Parser};
 use crate::source::Span;
@@ -32,6 +32,11 @@ pub fn used_in<'a>(pipeline: &'a Pipeline, out: &mut HashSet<&'a str>) {
                     if let MapEntry::Pair(_, value) = entry {
                         used_in(value, out);
                     }
+                }
+            }
+            OperandKind::Match(matched) => {
+                for arm in &matched.arms {
+                    used_in(&arm.body, out);
                 }
             }
             _ => {}
@@ -88,6 +93,10 @@ impl Lowerer<'_> {
                     last = Type::Any;
                 }
             }
+        }
+        // Only where every stage passes its input on does standard input come out at the end.
+        if let Some((Home::Stdin, _)) = &scope.input {
+            self.stdin.get_or_insert(pipeline.span);
         }
         fine.then_some(last)
     }
@@ -152,10 +161,7 @@ impl Lowerer<'_> {
             }
             OperandKind::Map(entries) => return self.map(entries, span, scope),
             OperandKind::Call { path, args } => return self.call(path, args.as_deref(), span, scope, ahead),
-            OperandKind::Match(span) => {
-                self.error(later(*span, "`match`"));
-                return None;
-            }
+            OperandKind::Match(matched) => return self.match_stage(matched, span, scope),
             OperandKind::Number(number) => {
                 let message = format!("the number `{}{}` is no stage", number.digits, number.unit);
                 let help = format!("a value is a stage as an expression: `{{{{ {} }}}}`", number.digits);
@@ -223,11 +229,38 @@ impl Lowerer<'_> {
         self.end(None).zip(ty)
     }
 
+    /// Lowers the body of a stage that repeats it or bounds it, as a block of its own whose `input` is of type `input`.
+    /// `more` lowers what sees the names that the body made.
+    pub(super) fn body_block<T>(
+        &mut self,
+        body: &Pipeline,
+        scope: &Scope,
+        input: Type,
+        more: impl FnOnce(&mut Self, &Scope) -> Option<T>,
+    ) -> Option<(BlockId, Type, T)> {
+        // The brackets of `repeat((a | b as x), …)` group nothing further.
+        let body = match body.single() {
+            Some(Operand { kind: OperandKind::Group(inner), .. }) => inner,
+            _ => body,
+        };
+        if !self.may_nest(body.span) {
+            return None;
+        }
+        self.begin();
+        let mut inner = scope.clone();
+        inner.input = Some((Home::Input(self.depth()), input));
+        let ty = self.pipeline(body, &mut inner);
+        let more = if ty.is_some() { more(self, &inner) } else { None };
+        let block = self.end(None)?;
+        Some((block, ty?, more?))
+    }
+
     pub(super) fn map(&mut self, entries: &[MapEntry], span: Span, scope: &Scope) -> Option<(Home, Type)> {
+        let spread = self.spreads(entries, scope);
         let mut branches: Vec<(String, BlockId)> = Vec::with_capacity(entries.len());
         let mut fields: Vec<Field> = Vec::with_capacity(entries.len());
         let mut seen: IndexMap<&str, Span> = IndexMap::new();
-        let mut fine = true;
+        let mut fine = spread.is_some();
         for entry in entries {
             match entry {
                 MapEntry::Pair(key, value) => {
@@ -244,10 +277,7 @@ impl Lowerer<'_> {
                         None => fine = false,
                     }
                 }
-                MapEntry::Spread(span) => {
-                    self.error(later(*span, "`..` in a map"));
-                    fine = false;
-                }
+                MapEntry::Spread(_) => {}
             }
         }
         if entries.is_empty() {
@@ -256,8 +286,11 @@ impl Lowerer<'_> {
             );
             fine = false;
         }
-        if !fine {
-            return None;
+        let spread = spread.filter(|_| fine)?;
+        if !spread.maps.is_empty() {
+            let ty = spread.with(fields);
+            let extend = Extend { maps: spread.maps, branches: Arc::new(branches) };
+            return Some(self.place_node(span, NodeKind::Extend(Arc::new(extend)), ty, scope));
         }
         let ty = Type::Record(Arc::new(Record { name: None, fields, doc: None }));
         Some(self.place_node(span, NodeKind::Map(Arc::new(branches)), ty, scope))

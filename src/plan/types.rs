@@ -6,10 +6,19 @@ use std::sync::Arc;
 use super::declarations::{BUILT_IN_TYPES, Declarations, Named, later};
 use crate::diag::{Code, Diagnostic};
 use crate::syntax::ast::{Path, TypeBody, TypeExpr, TypeKind};
-use crate::value::{Field, Literal, Record, Type};
+use crate::value::{Field, Literal, Record, Recursive, Type};
 
-/// Declared types by name; `None` while one is being resolved, so that a circle is seen.
-pub type TypeCache = HashMap<String, Option<Type>>;
+/// A declared type that was met.
+#[derive(Clone, Debug)]
+pub enum Met {
+    /// It is being resolved: where it stands inside itself, its name stands for it.
+    Resolving(Arc<Recursive>),
+    /// It is known.
+    Known(Type),
+}
+
+/// Declared types by name.
+pub type TypeCache = HashMap<String, Met>;
 
 /// The types of each file, by the file's number.
 pub type TypeCaches = HashMap<usize, TypeCache>;
@@ -163,16 +172,36 @@ impl<'a> TypeResolver<'a, '_> {
 
     fn declared(&mut self, name: &str, body: &TypeBody, doc: Option<&str>, path: &Path) -> Type {
         match self.cache.get(name) {
-            Some(Some(ty)) => return ty.clone(),
-            Some(None) => {
-                let message = format!("the type `{name}` holds itself");
-                let diagnostic = Diagnostic::error(Code::E107, path.span, message);
-                self.diagnostics.push(diagnostic.help("recursive types are not in this version of chainrun yet"));
-                return Type::Any;
-            }
-            None => self.cache.insert(name.to_owned(), None),
-        };
-        let ty = match body {
+            Some(Met::Known(ty)) => return ty.clone(),
+            Some(Met::Resolving(itself)) => return Type::Recursive(Arc::clone(itself)),
+            None => {}
+        }
+        let itself = Recursive::new(name);
+        self.cache.insert(name.to_owned(), Met::Resolving(Arc::clone(&itself)));
+        let ty = self.body(name, body, doc);
+        let ty = self.ends(name, ty, &itself, path);
+        // Where it was met inside itself, somebody holds the name.
+        if Arc::strong_count(&itself) > 2 {
+            itself.resolve(ty.clone());
+        }
+        self.cache.insert(name.to_owned(), Met::Known(ty.clone()));
+        ty
+    }
+
+    /// Reports a type that no value can have, since it holds itself with nothing between or without end.
+    fn ends(&mut self, name: &str, ty: Type, itself: &Recursive, path: &Path) -> Type {
+        if !ty.is_bare(itself) && ty.ends_without(itself) {
+            return ty;
+        }
+        let span = self.declarations.named.get(name).map_or(path.span, |(span, _)| *span);
+        let message = format!("no value of the type `{name}` ends: it always holds another");
+        let help = format!("let it stop: `{name}?` for one that may be absent, `[{name}]` for a list");
+        self.diagnostics.push(Diagnostic::error(Code::E205, span, message).help(help));
+        Type::Any
+    }
+
+    fn body(&mut self, name: &str, body: &TypeBody, doc: Option<&str>) -> Type {
+        match body {
             TypeBody::Alias(ty) => self.resolve(ty),
             TypeBody::Record(fields) => {
                 let mut out: Vec<Field> = Vec::with_capacity(fields.len());
@@ -190,8 +219,6 @@ impl<'a> TypeResolver<'a, '_> {
                 }
                 Type::Record(Arc::new(Record { name: Some(name.to_owned()), fields: out, doc: doc.map(str::to_owned) }))
             }
-        };
-        self.cache.insert(name.to_owned(), Some(ty.clone()));
-        ty
+        }
     }
 }

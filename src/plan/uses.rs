@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::declarations::{ChainDecl, LATER_STAGES, Named, STAGES, later};
+use super::declarations::{CONTROL_STAGES, ChainDecl, LATER_STAGES, Named, STAGES, later};
 use super::lower::Lowerer;
 use super::names::Callee;
 use super::prompts::{Place, list, type_of};
@@ -56,6 +56,9 @@ impl Lowerer<'_> {
             "exec" => return self.exec_stage(args, span, scope),
             _ => {}
         }
+        if CONTROL_STAGES.contains(&name.as_str()) {
+            return self.control(&name, args.unwrap_or_default(), span, scope);
+        }
         if LATER_STAGES.contains(&name.as_str()) {
             self.error(later(path.span, &format!("`{name}`")));
             return None;
@@ -90,7 +93,8 @@ impl Lowerer<'_> {
             declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..) | Named::Library(_)));
         let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
         let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
-        names.extend(built_in.chain(STAGES.iter().copied()).chain(["llm"]).map(str::to_owned));
+        let built_in = built_in.chain(CONTROL_STAGES.iter().copied()).chain(STAGES.iter().copied());
+        names.extend(built_in.chain(["llm"]).map(str::to_owned));
         let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
         let near = crate::value::nearest(name, names.iter().map(String::as_str));
         match near {

@@ -7,7 +7,7 @@ use super::frame::{Frame, Reach, Slot};
 use super::request;
 use crate::diag::Diagnostic;
 use crate::event::FrameId;
-use crate::plan::{Ask, BlockId, Cell, Node, NodeKind, Plan, PromptPart, Ref, Resolve, evaluate};
+use crate::plan::{Ask, BlockId, Cell, Match, Models, Node, NodeKind, Plan, PromptPart, Ref, Resolve, Test, evaluate};
 use crate::source::Span;
 use crate::value::{Request, RequestInput, Value};
 
@@ -31,6 +31,42 @@ pub fn explain(plan: &Plan, variables: &[Value], stdin: Option<&Value>) -> Resul
     let mut walk = Walk { plan, variables, stdin, out: Vec::new() };
     walk.block(plan.entry, None, None, Vec::new())?;
     Ok(walk.out)
+}
+
+/// The stages that compose pipelines, with how they will go, in the order of the file.
+pub fn control_stages(plan: &Plan, models: &Models) -> Vec<(Span, String)> {
+    let mut out: Vec<(Span, String)> = plan
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let text = match &node.kind {
+                NodeKind::Each(each) => {
+                    let most = super::each::items_at_a_time(plan, models, each);
+                    let whose = if each.concurrency.is_some() { "the file" } else { "what the models take" };
+                    let on_error = each.on_error.name();
+                    format!(
+                        "each: {most} items at a time ({whose}), on_error: {on_error}; its calls are shown for the first item"
+                    )
+                }
+                NodeKind::Repeat(repeat) => {
+                    let until = repeat.until.text.text.trim();
+                    let rounds = if repeat.max == 1 { "round" } else { "rounds" };
+                    format!("repeat: until `{until}`, {} {rounds} at most; its calls are shown for the first", repeat.max)
+                }
+                NodeKind::Timeout { limit, .. } => format!("timeout: {limit:?}"),
+                NodeKind::Require(require) => format!("require: `{}`", require.condition.text.text.trim()),
+                NodeKind::Match(choice) => {
+                    let keys: Vec<&str> = choice.arms.iter().map(|a| a.key.as_str()).collect();
+                    format!("match: one of {}; the calls of all are shown", keys.join(", "))
+                }
+                _ => return None,
+            };
+            Some((node.span, text))
+        })
+        .collect();
+    out.sort_by_key(|(span, _)| (span.start, span.end));
+    out.dedup();
+    out
 }
 
 struct Walk<'a> {
@@ -123,8 +159,86 @@ impl Walk<'_> {
                 }
                 self.block(*block, Some(frame), left, values)?.and_then(known)
             }
+            _ => self.composed(node, frame, left)?,
+        })
+    }
+
+    /// The stages that compose pipelines. What they run is walked once, on what is known of it.
+    fn composed(
+        &mut self,
+        node: &Node,
+        frame: &Rc<Frame>,
+        left: Option<Value>,
+    ) -> Result<Option<Slot>, Box<Diagnostic>> {
+        let known = |value: Value| Some(Slot { value, tainted: None });
+        Ok(match &node.kind {
+            NodeKind::Require(_) => node.input.as_ref().and_then(|r| frame.slot(r)).or_else(|| left.and_then(known)),
+            NodeKind::Timeout { block, .. } => self.block(*block, Some(frame), left, Vec::new())?.and_then(known),
+            NodeKind::Repeat(repeat) => {
+                self.block(repeat.block, Some(frame), left, Vec::new())?;
+                None
+            }
+            NodeKind::Each(each) => {
+                let first = left.and_then(|list| match list {
+                    Value::List(items) => items.first().cloned(),
+                    _ => None,
+                });
+                self.block(each.block, Some(frame), first, Vec::new())?;
+                None
+            }
+            NodeKind::Match(choice) => self.arms(choice, frame, left)?.and_then(known),
+            NodeKind::Extend(extend) => {
+                let mut all = Some(indexmap::IndexMap::new());
+                for (cell, _) in &extend.maps {
+                    let map = if self.known(cell, frame) { Some(evaluate(cell, &self.reach(frame))?) } else { None };
+                    all = match (all, map) {
+                        (Some(mut all), Some(Value::Map(map))) => {
+                            all.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+                            Some(all)
+                        }
+                        _ => None,
+                    };
+                }
+                for (key, block) in extend.branches.iter() {
+                    let value = self.block(*block, Some(frame), left.clone(), Vec::new())?;
+                    all = all.zip(value).map(|(mut map, value)| {
+                        map.insert(key.clone(), value);
+                        map
+                    });
+                }
+                all.and_then(|map| known(Value::Map(Arc::new(map))))
+            }
             _ => None,
         })
+    }
+
+    /// The arms of a `match`; gives the value of the one that is taken, where that is known.
+    fn arms(
+        &mut self,
+        choice: &Match,
+        frame: &Rc<Frame>,
+        left: Option<Value>,
+    ) -> Result<Option<Value>, Box<Diagnostic>> {
+        let subject = match &choice.subject {
+            Some(cell) if self.known(cell, frame) => Some(evaluate(cell, &self.reach(frame))?),
+            _ => None,
+        };
+        let taken = subject.and_then(|subject| {
+            choice.arms.iter().position(|arm| match &arm.test {
+                Test::Is(value) => Test::same(&subject, value),
+                Test::Rest => true,
+                Test::If(_) => false,
+            })
+        });
+        let mut out = None;
+        for (i, arm) in choice.arms.iter().enumerate() {
+            let value = self.block(arm.block, Some(frame), left.clone(), Vec::new());
+            if taken == Some(i) {
+                out = value?;
+            }
+            // An arm that is not taken may fail on values that never reach it; its calls so far are listed.
+        }
+        Ok(out)
     }
 
     fn ask(&mut self, node: &Node, ask: &Arc<Ask>, frame: &Rc<Frame>) {

@@ -1,9 +1,12 @@
 //! The run: frames of blocks, stages one after the other, branches at the same time, every happening an event.
 
 mod ask;
+mod choose;
+mod each;
 mod exec;
 mod explain;
 mod frame;
+mod repeat;
 mod request;
 mod stages;
 
@@ -11,7 +14,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use explain::{Explained, explain};
+pub use explain::{Explained, control_stages, explain};
 
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};
@@ -68,7 +71,7 @@ impl<'a> Run<'a> {
         stdin: Option<Value>,
         events: EventSender,
     ) -> Self {
-        let permits = models.providers.iter().map(|p| Arc::new(Semaphore::new(p.caps().concurrency.max(1)))).collect();
+        let permits = each::permits(plan, models).into_iter().map(|n| Arc::new(Semaphore::new(n))).collect();
         Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits }
     }
 

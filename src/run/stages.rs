@@ -86,7 +86,13 @@ impl<'a> Run<'a> {
             }
             NodeKind::Ask(ask) => self.ask(frame, id, node, ask).await?,
             NodeKind::Map(branches) => self.map(frame, node, branches, place).await?,
+            NodeKind::Extend(extend) => self.extend(frame, node, extend, place).await?,
             NodeKind::Try(operands) => self.fallbacks(frame, id, node, operands, place).await?,
+            NodeKind::Match(choice) => self.choose(frame, node, choice, place).await?,
+            NodeKind::Each(each) => self.each(frame, id, node, each, place).await?,
+            NodeKind::Repeat(repeat) => self.repeat(frame, id, node, repeat, place).await?,
+            NodeKind::Timeout { block, limit } => self.within(frame, node, *block, *limit, place).await?,
+            NodeKind::Require(require) => return self.require(frame, node, require),
             NodeKind::Call { block, arguments } => {
                 let values = self.arguments(frame, arguments)?;
                 let input = self.handed_on(frame, node);
@@ -98,7 +104,7 @@ impl<'a> Run<'a> {
     }
 
     /// The value on the left, where there is one to hand on.
-    fn handed_on(&self, frame: &Frame, node: &Node) -> Option<Value> {
+    pub(super) fn handed_on(&self, frame: &Frame, node: &Node) -> Option<Value> {
         node.input.as_ref().map(|_| self.left(frame, node).value)
     }
 
@@ -111,7 +117,7 @@ impl<'a> Run<'a> {
         Ok(out)
     }
 
-    async fn map(
+    pub(super) async fn map(
         &self,
         frame: &Rc<Frame>,
         node: &Node,
@@ -176,7 +182,7 @@ pub fn all_failed(mut failed: Vec<Diagnostic>, span: Span) -> Failure {
 }
 
 /// `value` in the form of `ty`; a message counts as its text.
-fn accept(ty: &Type, value: Value, span: Span, what: &str) -> Result<Value, Failure> {
+pub fn accept(ty: &Type, value: Value, span: Span, what: &str) -> Result<Value, Failure> {
     match ty.accept(&value) {
         Ok(value) => Ok(value),
         Err(e) => {
@@ -220,7 +226,13 @@ fn stage_name(kind: &NodeKind) -> &'static str {
         NodeKind::Ask(_) => "ask",
         NodeKind::Parse(_) => "parse",
         NodeKind::Map(_) => "map",
+        NodeKind::Extend(_) => "extend",
         NodeKind::Try(_) => "try",
+        NodeKind::Match(_) => "match",
+        NodeKind::Each(_) => "each",
+        NodeKind::Repeat(_) => "repeat",
+        NodeKind::Timeout { .. } => "timeout",
+        NodeKind::Require(_) => "require",
         NodeKind::Call { .. } => "call",
     }
 }

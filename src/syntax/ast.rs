@@ -308,7 +308,7 @@ pub enum OperandKind {
     /// `( … )`.
     Group(Box<Pipeline>),
     /// `match … { … }`.
-    Match(Span),
+    Match(Box<MatchExpr>),
     /// A name, with or without arguments.
     Call {
         /// The name.
@@ -324,7 +324,65 @@ pub enum MapEntry {
     /// `key: …`.
     Pair(Ident, Pipeline),
     /// `..input` or `..{{ … }}`.
-    Spread(Span),
+    Spread(Spread),
+}
+
+/// The map whose entries another map takes over.
+#[derive(Debug)]
+pub struct Spread {
+    /// What stands behind the dots.
+    pub of: SpreadOf,
+    /// The whole of it, dots included.
+    pub span: Span,
+}
+
+/// What a spread names.
+#[derive(Debug)]
+pub enum SpreadOf {
+    /// A bare name, of which only `input` is one that a value has.
+    Name(Path),
+    /// `{{ … }}`.
+    Expr(ExprLit),
+}
+
+/// `match {{ … }} { v => …, _ => … }` or `match { {{ cond }} => …, _ => … }`.
+#[derive(Debug)]
+pub struct MatchExpr {
+    /// The value that is compared; none where the arms are conditions.
+    pub subject: Option<ExprLit>,
+    /// The arms in written order; there is at least one.
+    pub arms: Vec<Arm>,
+}
+
+/// An arm of a `match`.
+#[derive(Debug)]
+pub struct Arm {
+    /// What it is for.
+    pub pattern: Pattern,
+    /// What runs where it fits.
+    pub body: Pipeline,
+}
+
+/// What an arm of a `match` is for.
+#[derive(Debug)]
+pub enum Pattern {
+    /// `_`: whatever no arm before took.
+    Rest(Span),
+    /// A literal, or a name that stands for none.
+    Value(Operand),
+    /// `{{ … }}`.
+    Condition(ExprLit),
+}
+
+impl Pattern {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        match self {
+            Pattern::Rest(span) => *span,
+            Pattern::Value(operand) => operand.span,
+            Pattern::Condition(expr) => expr.span,
+        }
+    }
 }
 
 /// An argument of a call.

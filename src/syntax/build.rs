@@ -252,10 +252,36 @@ impl Builder<'_> {
                 Some(p) => OperandKind::Group(Box::new(self.pipeline(p))),
                 None => OperandKind::List(Vec::new()),
             },
-            Rule::match_ => OperandKind::Match(span),
+            Rule::match_ => OperandKind::Match(Box::new(self.match_(inner))),
             _ => self.call(inner),
         };
         Operand { span, kind }
+    }
+
+    fn match_(&mut self, pair: P) -> MatchExpr {
+        let (mut subject, mut arms) = (None, Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::expression => subject = Some(self.expr(&part)),
+                Rule::arm => arms.extend(self.arm(part)),
+                _ => {}
+            }
+        }
+        MatchExpr { subject, arms }
+    }
+
+    fn arm(&mut self, pair: P) -> Option<Arm> {
+        let mut inner = pair.into_inner();
+        let pattern = inner.next()?;
+        let span = self.span(&pattern);
+        let pattern = match pattern.as_rule() {
+            Rule::expression => Pattern::Condition(self.expr(&pattern)),
+            Rule::string => Pattern::Value(Operand { span, kind: OperandKind::Text(self.str(&pattern)) }),
+            Rule::number => Pattern::Value(Operand { span, kind: OperandKind::Number(self.number(&pattern)) }),
+            _ if pattern.as_str() == "_" => Pattern::Rest(span),
+            _ => Pattern::Value(Operand { span, kind: OperandKind::Call { path: self.path(pattern), args: None } }),
+        };
+        Some(Arm { pattern, body: self.pipeline(inner.next()?) })
     }
 
     fn call(&mut self, pair: P) -> OperandKind {
@@ -283,7 +309,12 @@ impl Builder<'_> {
         let mut inner = pair.into_inner();
         let first = inner.next()?;
         if first.as_rule() == Rule::spread {
-            return Some(MapEntry::Spread(span));
+            let of = first.into_inner().next()?;
+            let of = match of.as_rule() {
+                Rule::expression => SpreadOf::Expr(self.expr(&of)),
+                _ => SpreadOf::Name(self.path(of)),
+            };
+            return Some(MapEntry::Spread(Spread { of, span }));
         }
         let key = first.into_inner().next()?;
         let key = if key.as_rule() == Rule::string {
@@ -358,6 +389,7 @@ fn is_keyword(rule: Rule) -> bool {
             | Rule::kw_prompt
             | Rule::kw_chain
             | Rule::kw_as
+            | Rule::kw_match
             | Rule::kw_raw
             | Rule::kw_messages
     )

@@ -165,8 +165,9 @@ impl Scanner<'_> {
     fn end_chunk(&mut self, end: usize) {
         if let Some((bracket, at)) = self.open.first().copied() {
             let span = self.span(at, at + 1);
-            let bracket = bracket as char;
-            self.error(Diagnostic::error(Code::E102, span, format!("`{bracket}` is not closed")).label("opened here"));
+            let (bracket, closing) = (bracket as char, closing(bracket) as char);
+            let diagnostic = Diagnostic::error(Code::E102, span, format!("`{bracket}` is not closed"));
+            self.error(diagnostic.label("opened here").help(format!("close it with `{closing}`")));
         }
         self.open.clear();
         self.last = Last::Complete;
@@ -469,5 +470,14 @@ fn raw_block(text: &str) -> Option<usize> {
             return Some(at + length);
         }
         at += 2;
+    }
+}
+
+/// The bracket that closes `opening`.
+fn closing(opening: u8) -> u8 {
+    match opening {
+        b'(' => b')',
+        b'[' => b']',
+        _ => b'}',
     }
 }

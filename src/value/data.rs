@@ -116,11 +116,49 @@ impl Value {
 
     /// The value as messages show it: JSON, shortened to about `most` characters.
     pub fn show(&self, most: usize) -> String {
-        let text = self.to_json().to_string();
+        let text = self.beginning(&mut (most + 1)).to_string();
         if text.chars().count() <= most {
             return text;
         }
         text.chars().take(most).chain(['…']).collect()
+    }
+
+    /// The value as JSON up to `left` characters of its leaves, so that long lists are not copied to be cut.
+    fn beginning(&self, left: &mut usize) -> serde_json::Value {
+        use serde_json::Value as Json;
+        let mut text = |text: &str| {
+            let cut: String = text.chars().take(*left).collect();
+            *left = left.saturating_sub(cut.chars().count().max(1));
+            Json::from(cut)
+        };
+        match self {
+            Value::Text(t) => text(t),
+            Value::Message(m) => serde_json::json!({ "role": m.role.name(), "text": text(&m.text) }),
+            Value::List(items) => {
+                let mut out = Vec::new();
+                for item in items.iter() {
+                    if *left == 0 {
+                        break;
+                    }
+                    out.push(item.beginning(left));
+                }
+                Json::Array(out)
+            }
+            Value::Map(map) => {
+                let mut out = serde_json::Map::new();
+                for (key, value) in map.iter() {
+                    if *left == 0 {
+                        break;
+                    }
+                    out.insert(key.clone(), value.beginning(left));
+                }
+                Json::Object(out)
+            }
+            other => {
+                *left = left.saturating_sub(1);
+                other.to_json()
+            }
+        }
     }
 }
 
@@ -167,6 +205,7 @@ pub(super) fn accept(ty: &Type, value: &Value, path: &str) -> Result<Value, Type
             let entries = map.iter().map(|(k, v)| Ok((k.clone(), accept(t, v, &format!("{path}.{k}"))?)));
             Ok(Value::Map(Arc::new(entries.collect::<Result<_, TypeError>>()?)))
         }
+        (Type::Recursive(r), v) => accept(r.ty(), v, path),
         (Type::Record(r), Value::Map(map)) => accept_record(r, map, path),
         (Type::Message, Value::Map(map)) => accept_message(map, path).ok_or_else(bad),
         (Type::Union(ts), v) => {

@@ -3,6 +3,7 @@
 mod constraint;
 mod data;
 mod message;
+mod recursive;
 mod schema;
 mod secret;
 mod types;
@@ -10,5 +11,6 @@ mod types;
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
+pub use recursive::Recursive;
 pub use secret::{Secret, redact};
 pub use types::{Field, Literal, Record, Type, TypeError};

@@ -1,15 +1,43 @@
 //! The JSON Schema of a type (draft 2020-12, the subset that constrained decoders share).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::types::Record;
-use super::{Literal, Type};
+use super::{Literal, Recursive, Type};
 
 impl Type {
     /// The JSON Schema that the type's values obey. Objects are closed and list their properties in written order,
     /// since decoders that obey a schema write them in that order.
+    ///
+    /// A type that holds itself stands in `$defs` under its name and is referred to by it.
     pub fn json_schema(&self) -> Json {
-        match self {
+        let mut definitions = Definitions::default();
+        let mut schema = definitions.schema(self);
+        let mut at = 0;
+        let mut defined = Map::new();
+        while let Some(named) = definitions.named.get(at).cloned() {
+            let body = definitions.schema(named.ty());
+            defined.insert(named.name.clone(), body);
+            at += 1;
+        }
+        if !defined.is_empty() {
+            schema["$defs"] = Json::Object(defined);
+        }
+        schema
+    }
+}
+
+/// Types that the schema refers to by their names, in the order in which they are met.
+#[derive(Default)]
+struct Definitions {
+    named: Vec<Arc<Recursive>>,
+}
+
+impl Definitions {
+    fn schema(&mut self, ty: &Type) -> Json {
+        match ty {
             Type::Any => json!({}),
             Type::Text | Type::Raw => json!({ "type": "string" }),
             Type::Int => json!({ "type": "integer" }),
@@ -18,12 +46,65 @@ impl Type {
             Type::DateTime => json!({ "type": "string", "format": "date-time" }),
             Type::Null => json!({ "type": "null" }),
             Type::Literal(literal) => literals(&[literal]),
-            Type::List(item) => json!({ "type": "array", "items": item.json_schema() }),
-            Type::Map(value) => json!({ "type": "object", "additionalProperties": value.json_schema() }),
-            Type::Optional(_) | Type::Union(_) => any_of(self),
-            Type::Record(record) => object(record),
+            Type::List(item) => json!({ "type": "array", "items": self.schema(item) }),
+            Type::Map(value) => json!({ "type": "object", "additionalProperties": self.schema(value) }),
+            Type::Optional(_) | Type::Union(_) => self.any_of(ty),
+            Type::Record(record) => self.object(record),
+            Type::Recursive(itself) => {
+                if !self.named.contains(itself) {
+                    self.named.push(Arc::clone(itself));
+                }
+                json!({ "$ref": format!("#/$defs/{}", itself.name) })
+            }
             Type::Message => message(),
             Type::Prompt => json!({ "type": "array", "items": message() }),
+        }
+    }
+
+    fn object(&mut self, record: &Record) -> Json {
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for field in &record.fields {
+            let mut schema = self.schema(&field.ty);
+            describe(&mut schema, field.doc.as_deref());
+            properties.insert(field.name.clone(), schema);
+            if !matches!(field.ty, Type::Optional(_)) {
+                required.push(Json::from(field.name.as_str()));
+            }
+        }
+        let mut schema = json!({ "type": "object" });
+        describe(&mut schema, record.doc.as_deref());
+        schema["properties"] = Json::Object(properties);
+        schema["required"] = Json::Array(required);
+        schema["additionalProperties"] = Json::Bool(false);
+        schema
+    }
+
+    /// The schema of a union or of an optional type. Literals become one `enum`, which stands where the first of them does.
+    fn any_of(&mut self, ty: &Type) -> Json {
+        let mut parts = Vec::new();
+        flatten(ty, &mut parts);
+        let words: Vec<&Literal> = parts.iter().filter_map(|t| literal(t)).collect();
+        let mut schemas: Vec<Json> = Vec::new();
+        let mut listed = false;
+        for part in parts {
+            let schema = match literal(part) {
+                Some(_) if listed => continue,
+                Some(_) => {
+                    listed = true;
+                    literals(&words)
+                }
+                None => self.schema(part),
+            };
+            if !schemas.contains(&schema) {
+                schemas.push(schema);
+            }
+        }
+        match schemas.len() {
+            1 => schemas.remove(0),
+            // `any` beside something is still anything.
+            _ if schemas.contains(&json!({})) => json!({}),
+            _ => json!({ "anyOf": schemas }),
         }
     }
 }
@@ -40,57 +121,10 @@ fn message() -> Json {
     })
 }
 
-fn object(record: &Record) -> Json {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for field in &record.fields {
-        let mut schema = field.ty.json_schema();
-        describe(&mut schema, field.doc.as_deref());
-        properties.insert(field.name.clone(), schema);
-        if !matches!(field.ty, Type::Optional(_)) {
-            required.push(Json::from(field.name.as_str()));
-        }
-    }
-    let mut schema = json!({ "type": "object" });
-    describe(&mut schema, record.doc.as_deref());
-    schema["properties"] = Json::Object(properties);
-    schema["required"] = Json::Array(required);
-    schema["additionalProperties"] = Json::Bool(false);
-    schema
-}
-
 /// A field's own doc says more than that of its type, so it replaces it.
 fn describe(schema: &mut Json, doc: Option<&str>) {
     if let Some(doc) = doc.map(str::trim).filter(|d| !d.is_empty()) {
         schema["description"] = Json::from(doc);
-    }
-}
-
-/// The schema of a union or of an optional type. Literals become one `enum`, which stands where the first of them does.
-fn any_of(ty: &Type) -> Json {
-    let mut parts = Vec::new();
-    flatten(ty, &mut parts);
-    let words: Vec<&Literal> = parts.iter().filter_map(|t| literal(t)).collect();
-    let mut schemas: Vec<Json> = Vec::new();
-    let mut listed = false;
-    for part in parts {
-        let schema = match literal(part) {
-            Some(_) if listed => continue,
-            Some(_) => {
-                listed = true;
-                literals(&words)
-            }
-            None => part.json_schema(),
-        };
-        if !schemas.contains(&schema) {
-            schemas.push(schema);
-        }
-    }
-    match schemas.len() {
-        1 => schemas.remove(0),
-        // `any` beside something is still anything.
-        _ if schemas.contains(&json!({})) => json!({}),
-        _ => json!({ "anyOf": schemas }),
     }
 }
 
@@ -145,7 +179,6 @@ fn literal_json(literal: &Literal) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::value::Field;

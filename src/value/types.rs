@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Value;
+use super::{Recursive, Value};
 
 /// A literal that is a type of its own: `"plain"`, `3`, `true`.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,8 @@ pub enum Type {
     Union(Vec<Type>),
     /// A map with known fields.
     Record(Arc<Record>),
+    /// A declared type inside its own declaration.
+    Recursive(Arc<Recursive>),
     /// One message: what a model answers, or an item of a history.
     Message,
     /// What a `prompt` gives: the messages of a conversation.
@@ -159,6 +161,7 @@ impl std::fmt::Display for Type {
                     f.write_str(" }")
                 }
             },
+            Type::Recursive(r) => f.write_str(&r.name),
             Type::Message => f.write_str("Message"),
             Type::Prompt => f.write_str("messages"),
             Type::Raw => f.write_str("raw text"),
@@ -225,25 +228,40 @@ impl Type {
 
     /// Whether a value of this type may stand where `wanted` is asked. What is known only at run time may.
     pub fn fits(&self, wanted: &Type) -> bool {
+        self.fits_assuming(wanted, &mut Vec::new())
+    }
+
+    /// As [`Type::fits`]. A pair of types that is being compared further out is taken to fit: then it does unless some
+    /// other part does not.
+    fn fits_assuming(&self, wanted: &Type, assumed: &mut Vec<(*const Type, *const Type)>) -> bool {
+        if let (Type::Recursive(_), _) | (_, Type::Recursive(_)) = (self, wanted) {
+            let (a, b) = (self.unfolded(), wanted.unfolded());
+            let pair: (*const Type, *const Type) = (a, b);
+            if std::ptr::eq(a, b) || assumed.contains(&pair) {
+                return true;
+            }
+            assumed.push(pair);
+            return a.fits_assuming(b, assumed);
+        }
         match (self, wanted) {
             (Type::Any, _) | (_, Type::Any) => true,
-            (Type::Union(ts), _) => ts.iter().all(|t| t.fits(wanted)),
-            (Type::Optional(a), Type::Optional(b)) => a.fits(b),
-            (Type::Optional(a), _) => a.fits(wanted) && Type::Null.fits(wanted),
-            (_, Type::Union(ts)) => ts.iter().any(|t| self.fits(t)),
+            (Type::Union(ts), _) => ts.iter().all(|t| t.fits_assuming(wanted, assumed)),
+            (Type::Optional(a), Type::Optional(b)) => a.fits_assuming(b, assumed),
+            (Type::Optional(a), _) => a.fits_assuming(wanted, assumed) && Type::Null.fits_assuming(wanted, assumed),
+            (_, Type::Union(ts)) => ts.iter().any(|t| self.fits_assuming(t, assumed)),
             (Type::Null, Type::Optional(_)) => true,
-            (_, Type::Optional(t)) => self.fits(t),
+            (_, Type::Optional(t)) => self.fits_assuming(t, assumed),
             (Type::Literal(Literal::Text(_)) | Type::DateTime, Type::Text) => true,
             (Type::Int | Type::Literal(Literal::Int(_) | Literal::Float(_)), Type::Float) => true,
             (Type::Literal(Literal::Int(_)), Type::Int) => true,
             (Type::Literal(Literal::Bool(_)), Type::Bool) => true,
-            (Type::List(a), Type::List(b)) | (Type::Map(a), Type::Map(b)) => a.fits(b),
-            (Type::Record(r), Type::Map(t)) => r.fields.iter().all(|f| f.ty.fits(t)),
+            (Type::List(a), Type::List(b)) | (Type::Map(a), Type::Map(b)) => a.fits_assuming(b, assumed),
+            (Type::Record(r), Type::Map(t)) => r.fields.iter().all(|f| f.ty.fits_assuming(t, assumed)),
             (Type::Record(a), Type::Record(b)) => {
                 a == b
                     || (a.fields.iter().all(|f| b.field(&f.name).is_some())
                         && b.fields.iter().all(|f| match a.field(&f.name) {
-                            Some(mine) => mine.ty.fits(&f.ty),
+                            Some(mine) => mine.ty.fits_assuming(&f.ty, assumed),
                             None => matches!(f.ty, Type::Optional(_)),
                         }))
             }

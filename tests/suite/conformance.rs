@@ -16,9 +16,7 @@ const FILE: &str = "tests/data/lang/cases.jsonl";
 /// for.
 const LATER: &[(&str, &str)] = &[
     (r"(?m)^\s*(embedder|index|test)\s", "declarations that come later"),
-    (r"\bmatch\b[^=\n]*\{", "`match`"),
-    (r"\b(each|repeat|timeout|require|retrieve|embed|split|store)\(", "stages that come later"),
-    (r"\.\.(input|\{\{)", "spreads in maps"),
+    (r"\b(retrieve|embed|split|store)\(", "stages that come later"),
     (r"\|\s*(yaml|xml|csv|code|datetime)\b", "parsers that come later"),
     (r"\b(hf-endpoint|openai|gpt4all)\(", "providers that come later"),
     (r"\bdatetime\b", "types that come later"),

@@ -130,14 +130,6 @@ fn code(codes: Codes, group: &[u8], lane: usize, within: usize) -> i32 {
     }
 }
 
-/// Where a code goes: byte in the group, and whether it is a high half.
-pub fn place(codes: Codes, lane: usize, within: usize) -> (usize, bool) {
-    match codes {
-        Codes::Four => ((within % 16 / 4) * 64 + lane * 4 + within % 4, within >= 16),
-        Codes::Eight => ((within / 4) * 64 + lane * 4 + within % 4, false),
-    }
-}
-
 impl Panel<'_> {
     fn rows(&self, isa: Isa, codes: Codes, step: usize, x: &Activations<'_>, out: &mut [f32]) {
         match isa {

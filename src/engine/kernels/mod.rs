@@ -13,7 +13,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-pub use dots::{Activations, Codes, GROUP, Panels, place};
+pub use dots::{Activations, Codes, GROUP, Panels};
 pub use pool::Pool;
 
 /// Outputs side by side: rows of a panel, keys of a block.
