@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::lower::Lowerer;
 use super::paths::within;
@@ -85,13 +85,13 @@ impl Lowerer<'_> {
         let (rows, columns, source, span) = match &entry.rows {
             ExamplesRows::File(path) => {
                 let rows = self.table(path)?;
-                let mut names: Vec<String> = Vec::new();
-                for row in rows.iter() {
-                    if let Value::Map(map) = row {
-                        names.extend(map.keys().filter(|k| !names.contains(k)).cloned().collect::<Vec<_>>());
-                    }
-                }
-                let columns = Columns { names: (!names.is_empty()).then_some(names), row: Type::Any };
+                let maps = rows.iter().filter_map(|row| match row {
+                    Value::Map(map) => Some(map.keys()),
+                    _ => None,
+                });
+                let names: IndexSet<String> = maps.flatten().cloned().collect();
+                let names = (!names.is_empty()).then(|| names.into_iter().collect());
+                let columns = Columns { names, row: Type::Any };
                 (Cell::Constant(Value::List(rows)), columns, format!("`{}`", path.text), path.span)
             }
             ExamplesRows::List(expr) => {
