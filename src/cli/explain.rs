@@ -21,6 +21,8 @@ pub fn explain(args: &RunArgs, context: &Arc<Context>) -> u8 {
     let mut sources = Sources::new();
     let console = Console::new(context, args.quiet);
     let mut input = StandardInput::default();
+    // No command is run here.
+    let args = &RunArgs { allow_exec: true, ..args.clone() };
     let ready = match prepare(args, context, &mut sources, &console, &mut input) {
         Ok(ready) => ready,
         Err(code) => return code,

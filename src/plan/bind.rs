@@ -243,7 +243,7 @@ fn from_file(path: &Path, text: &str) -> Result<Value, TypeError> {
     super::data::read(path, text).map_err(|e| TypeError {
         path: String::new(),
         expected: "data".to_owned(),
-        found: e.to_string(),
+        found: format!("a fault: {e}"),
         help: None,
     })
 }

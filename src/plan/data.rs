@@ -44,7 +44,7 @@ pub fn read(path: &Path, text: &str) -> Result<Value, DataError> {
         Some("csv") => table(text),
         Some("json") => serde_json::from_str(text)
             .map(|json| Value::from_json(&json))
-            .map_err(|e| DataError { line: Some(e.line()), message: e.to_string() }),
+            .map_err(|e| DataError { line: Some(e.line()), message: without_line(&e) }),
         _ => crate::config::yaml(text).map(|json| Value::from_json(&json)).map_err(|e| yaml_error(&e)),
     }
 }
@@ -56,14 +56,24 @@ fn yaml_error(text: &str) -> DataError {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     });
-    DataError { line, message: first.to_owned() }
+    let message = match (line, first.split_once(": ").and_then(|(_, rest)| rest.split_once(": "))) {
+        (Some(_), Some((place, message))) if place.starts_with("line ") => message,
+        _ => first,
+    };
+    DataError { line, message: message.to_owned() }
+}
+
+/// What JSON's reader says, without the line, which is said already.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned()
 }
 
 fn lines(text: &str) -> Result<Value, DataError> {
     let mut items = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let json: serde_json::Value = serde_json::from_str(line)
-            .map_err(|e| DataError { line: Some(i + 1), message: format!("no JSON: {e}") })?;
+            .map_err(|e| DataError { line: Some(i + 1), message: format!("no JSON: {}", without_line(&e)) })?;
         items.push(Value::from_json(&json));
     }
     Ok(Value::list(items))

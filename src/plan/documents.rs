@@ -123,15 +123,15 @@ pub fn named(cwd: &Path, written: &str) -> Result<Value, String> {
     } else {
         let pattern =
             if path.is_dir() { format!("{}/**/*", written.trim_end_matches('/')) } else { written.to_owned() };
-        let pattern = if pattern.starts_with("./") { &pattern[2..] } else { &pattern };
-        glob::find(cwd, pattern).map_err(|e| format!("`{written}` is no pattern of files: {e}"))?.into_iter().collect()
+        let pattern = pattern.strip_prefix("./").unwrap_or(&pattern);
+        glob::find(cwd, pattern).map_err(|e| format!("no pattern of files: {e}"))?.into_iter().collect()
     };
     if found.is_empty() {
-        return Err(format!("`{written}` finds no file"));
+        return Err(format!("nothing: `{written}` finds no file"));
     }
     let read = |(shown, path): &(String, PathBuf)| match read_text(path) {
         Ok(text) => Ok(document(shown, text)),
-        Err(e) => Err(format!("`{shown}` cannot be read: {e}")),
+        Err(e) => Err(format!("a file that cannot be read, `{shown}`: {e}")),
     };
     Ok(Value::list(found.iter().map(read).collect::<Result<_, _>>()?))
 }

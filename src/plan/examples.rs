@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::lower::Lowerer;
 use super::paths::within;
@@ -41,7 +41,8 @@ impl Examples {
         let taken = match self.take {
             _ if rows.is_empty() => return Err(wrong(format!("{source} holds no examples"))),
             Some(n) if n > rows.len() => {
-                let message = format!("{source} holds {} examples, and {n} are taken", rows.len());
+                let s = if rows.len() == 1 { "" } else { "s" };
+                let message = format!("{source} holds {} example{s}, and {n} are taken", rows.len());
                 let help = format!("write `take {}`, or leave it out for all", rows.len());
                 return Err(Box::new(wrong(message).help(help)));
             }
@@ -50,7 +51,7 @@ impl Examples {
         };
         for (i, row) in taken.iter().enumerate() {
             let Value::Map(map) = row else {
-                let message = format!("example {} of {source} is {}, not a map of columns", i + 1, row.kind());
+                let message = format!("example {} of {source} is {}, not a map of columns", i + 1, row.show(60));
                 return Err(wrong(message));
             };
             for name in self.roles.iter().flat_map(|(_, rendering)| rendering.names.keys()) {
@@ -84,13 +85,13 @@ impl Lowerer<'_> {
         let (rows, columns, source, span) = match &entry.rows {
             ExamplesRows::File(path) => {
                 let rows = self.table(path)?;
-                let mut names: Vec<String> = Vec::new();
-                for row in rows.iter() {
-                    if let Value::Map(map) = row {
-                        names.extend(map.keys().filter(|k| !names.contains(k)).cloned().collect::<Vec<_>>());
-                    }
-                }
-                let columns = Columns { names: (!names.is_empty()).then_some(names), row: Type::Any };
+                let maps = rows.iter().filter_map(|row| match row {
+                    Value::Map(map) => Some(map.keys()),
+                    _ => None,
+                });
+                let names: IndexSet<String> = maps.flatten().cloned().collect();
+                let names = (!names.is_empty()).then(|| names.into_iter().collect());
+                let columns = Columns { names, row: Type::Any };
                 (Cell::Constant(Value::List(rows)), columns, format!("`{}`", path.text), path.span)
             }
             ExamplesRows::List(expr) => {
@@ -175,7 +176,7 @@ impl Lowerer<'_> {
         let Value::List(rows) = value else {
             let message = match value {
                 Value::Null => format!("`{written}` holds no examples"),
-                other => format!("`{written}` holds {}, and a list of maps is wanted", other.kind()),
+                other => format!("`{written}` holds {}, and a list of maps is wanted", other.show(60)),
             };
             return Err(wrong(Code::E231, message));
         };

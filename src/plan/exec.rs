@@ -80,6 +80,13 @@ impl Lowerer<'_> {
         if fine {
             self.tell_of_exec(&exec.program, span);
         }
+        if scope.input.is_none() {
+            let diagnostic = Diagnostic::error(Code::E211, span, "`exec` needs something on its left");
+            self.error(
+                diagnostic.help("the value there is its standard input: `{{ none }} | exec(…)` gives it nothing"),
+            );
+            return None;
+        }
         let (input, _) = self.needed_input(scope, span, "`exec`")?;
         if !fine {
             return None;

@@ -207,7 +207,8 @@ impl<'a> Lowerer<'a> {
     pub(super) fn fits_library(&mut self, name: &str, ty: &Type, span: Span, scope: &Scope) -> bool {
         for (file, param, _) in self.library_variables(name, scope) {
             let wanted = self.inside(file, name, span, |s| s.resolve_type(&param.ty));
-            if !ty.fits(&wanted) && !(*ty == Type::Message && wanted == Type::Text) {
+            let as_text = *ty == Type::Message && wanted == Type::Text;
+            if !as_text && !ty.fits(&wanted) {
                 let entry = self.entries.iter().find(|e| e.file == file);
                 let (used, at) = entry.map_or((name, span), |e| (e.name.as_str(), e.span));
                 let message = format!("`{used}` reads `{name}` as {wanted}, and it is {ty} here");

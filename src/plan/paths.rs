@@ -8,8 +8,10 @@ use crate::value::nearest;
 
 /// The project of a folder: the nearest one upwards with `chainrun.yaml` or `.git`, else itself.
 pub fn project(base: &Path) -> PathBuf {
+    // Of `a/../b` the folder `a` is no parent.
+    let base = real(base);
     let found = base.ancestors().find(|d| d.join("chainrun.yaml").is_file() || d.join(".git").exists());
-    found.unwrap_or(base).to_path_buf()
+    found.unwrap_or(&base).to_path_buf()
 }
 
 /// Why a path cannot be used.

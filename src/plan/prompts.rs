@@ -136,8 +136,7 @@ impl Lowerer<'_> {
                 return None;
             }
             let (cell, ty) = self.name(name, span, place)?;
-            let read = self.in_library() && matches!(cell, Cell::Ref(_) | Cell::Field(..));
-            return (!read || self.fits_library(name, &ty, span, place.scope)).then_some((cell, ty));
+            return (!self.in_library() || self.fits_library(name, &ty, span, place.scope)).then_some((cell, ty));
         };
         if place.scope.field(name).is_some()
             && let Some((other, _)) = self.declarations.named.get(name)

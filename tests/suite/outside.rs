@@ -61,7 +61,11 @@ fn mark() -> Outcome {
     ensure(err.contains("error[E230]"), &err)?;
     temp.write("chainrun.yaml", "")?;
     let err = check(&temp, "sub/main.chain", text)?;
-    ensure(err.contains("sub/main.chain: ok"), &err)
+    ensure(err.contains("sub/main.chain: ok"), &err)?;
+    // The folder from which it is run counts for nothing.
+    temp.write("apart/chainrun.yaml", "")?;
+    let done = Call::new(&temp.path().join("apart"))?.args(["check", "../sub/main.chain"]).run()?;
+    ensure(done.code == Some(0), &done.err())
 }
 
 fn pipe() -> Outcome {
