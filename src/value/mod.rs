@@ -2,6 +2,7 @@
 
 mod constraint;
 mod data;
+mod datetime;
 mod message;
 mod schema;
 mod secret;
@@ -9,6 +10,7 @@ mod types;
 
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
+pub use datetime::not_rfc3339;
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use secret::{Secret, redact};
 pub use types::{Field, Literal, Record, Type, TypeError};

@@ -20,9 +20,7 @@ const LATER: &[(&str, &str)] = &[
     (r"\b(each|repeat|timeout|require|retrieve|embed|split|store|files?|exec)\(", "stages that come later"),
     (r"\bexamples\b", "`examples` of a prompt"),
     (r"\.\.(input|\{\{)", "spreads in maps"),
-    (r"\|\s*(yaml|xml|csv|code|datetime)\b", "parsers that come later"),
     (r"\b(hf-endpoint|openai|gpt4all)\(", "providers that come later"),
-    (r"\bdatetime\b", "types that come later"),
 ];
 
 /// One trial for each case that is run, and one that tells how many are.
