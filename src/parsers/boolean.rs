@@ -13,7 +13,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "true for yes and true, false for no and false",
     argument: ParserArgument::None,
     options: &[REPAIR],
-    later: false,
     build: |_| Ok(Arc::new(Boolean)),
 };
 

@@ -13,7 +13,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "one of the words of a type, whatever its case; the whole answer, or the only one of them in it",
     argument: ParserArgument::Words,
     options: &[REPAIR],
-    later: false,
     build,
 };
 

@@ -16,7 +16,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "the only number in the answer",
     argument: ParserArgument::None,
     options: &[REPAIR],
-    later: false,
     build: |_| Ok(Arc::new(Number)),
 };
 
