@@ -144,7 +144,8 @@ fn loose(schema: &serde_json::Value) -> Option<&'static str> {
             Some("`map(…)`, an object with any keys")
         }
         serde_json::Value::Object(map) => {
-            let fields = map.get("properties").and_then(|p| p.as_object()).into_iter().flat_map(|p| p.values());
+            let named = ["properties", "$defs"].into_iter().filter_map(|key| map.get(key)?.as_object());
+            let fields = named.flat_map(|p| p.values());
             let parts = map.get("anyOf").and_then(|a| a.as_array()).into_iter().flatten();
             fields.chain(parts).chain(map.get("items")).find_map(loose)
         }
@@ -192,6 +193,7 @@ mod tests {
             json!({ "type": "object", "additionalProperties": { "type": "string" } }),
             json!({ "type": "array", "items": { "description": "anything" } }),
             json!({ "type": "object", "properties": { "a": { "anyOf": [{ "type": "null" }, {}] } } }),
+            json!({ "$ref": "#/$defs/T", "$defs": { "T": { "type": "array", "items": {} } } }),
         ] {
             assert!(matches!(of(loose.clone()), Enforcement::Never(_)), "{loose}");
         }
