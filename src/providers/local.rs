@@ -94,6 +94,8 @@ enum Weights {
     Named(&'static Entry),
     /// A path.
     File(PathBuf),
+    /// A name of a model that is not on this machine.
+    Unknown(String),
 }
 
 struct Local {
@@ -164,13 +166,15 @@ fn weights(config: &ModelConfig) -> Result<Weights, ProviderError> {
     if model.to_lowercase().ends_with(".gguf") || model.contains(['/', '\\']) || model.starts_with('.') {
         return Ok(Weights::File(config.base.join(model.strip_prefix("./").unwrap_or(&model))));
     }
-    let known = || models::catalog().iter().map(|e| e.name);
-    let error = ProviderError::new(ErrorKind::Weights, format!("no model is called `{model}`"));
-    let error = match nearest(&model, known()) {
-        Some(name) => error.help(format!("did you mean `{name}`?")),
-        None => error.help(format!("known names: {}", known().collect::<Vec<_>>().join(", "))),
-    };
-    Err(error.help("a file of yours runs by its path: `local(\"./file.gguf\")`"))
+    // Near a known name it is a slip; else a model that may be on another machine.
+    match nearest(&model, models::catalog().iter().map(|e| e.name)) {
+        Some(name) => Err(unknown(&model).help(format!("did you mean `{name}`?"))),
+        None => Ok(Weights::Unknown(model)),
+    }
+}
+
+fn unknown(model: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Weights, format!("no model on this machine is called `{model}`"))
 }
 
 impl Local {
@@ -186,6 +190,12 @@ impl Local {
                 let name = entry.name;
                 Err(error(format!("the weights of `{name}` are not here"))
                     .help(format!("`chainrun models pull {name}` fetches them")))
+            }
+            Weights::Unknown(name) => {
+                let known: Vec<&str> = models::catalog().iter().map(|e| e.name).collect();
+                Err(unknown(name)
+                    .help(format!("names that this version knows: {}", known.join(", ")))
+                    .help("a file of yours runs by its path: `local(\"./file.gguf\")`"))
             }
             Weights::File(path) if path.is_file() => Ok(path.clone()),
             Weights::File(path) if path.is_dir() => {
@@ -380,6 +390,7 @@ impl Provider for Local {
 
     fn weights(&self) -> Option<String> {
         match &self.weights {
+            Weights::Unknown(_) => None,
             Weights::Named(entry) => Some(entry.sha256.to_owned()),
             // To read a whole file for its digest would take longer than many an answer.
             Weights::File(path) => {
