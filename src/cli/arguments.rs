@@ -47,6 +47,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Fetch and list models
     Models(ModelsArgs),
+    /// Tell how much is kept of answers (`cache: true` on a model), or remove it
+    Cache(CacheArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -157,6 +159,21 @@ pub struct ModelsArgs {
     /// Reach nothing but this machine
     #[arg(long, global = true)]
     pub offline: bool,
+}
+
+/// Kept answers.
+#[derive(Args)]
+pub struct CacheArgs {
+    /// What to do; without it, their number, size and folder
+    #[command(subcommand)]
+    pub command: Option<CacheCommand>,
+}
+
+/// What to do with kept answers.
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// Remove them all
+    Clear,
 }
 
 /// What to do with models.

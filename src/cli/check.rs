@@ -43,6 +43,7 @@ fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: 
     // What a person may allow is no mistake in the file.
     settings.exec = plan::Execs::Noted;
     found.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
+    found.extend(plan::refused_models(sources, &declarations, &settings, context));
     if found.iter().any(|d| d.severity == Severity::Error) {
         return found;
     }
@@ -92,7 +93,7 @@ fn missing(plan: &plan::Plan, severity: Severity, context: &Arc<Context>) -> Vec
                 );
             }
         }
-        if let Some(provider) = plan::fixed_provider(plan, entry, context) {
+        if let Some(provider) = plan::fixed_provider(entry, context) {
             match provider {
                 Ok(provider) => {
                     if let Some(text) = provider.missing() {

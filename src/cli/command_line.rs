@@ -225,8 +225,7 @@ fn model(source: &str, text: &str, origin: Origin, sources: &mut Sources) -> Res
 /// `ollama:llama3.2:3b` is short for `ollama("llama3.2:3b")`.
 fn short_form(text: &str, span: Span) -> Option<Pipeline> {
     let (provider, model) = text.split_once(':')?;
-    let known = providers::find(provider).is_some() || crate::plan::LATER_PROVIDERS.contains(&provider);
-    if !known || model.is_empty() {
+    if providers::find(provider).is_none() || model.is_empty() {
         return None;
     }
     let start = span.start + provider.len() as u32;

@@ -102,6 +102,7 @@ fn bound(
         settings.exec = Execs::Allowed;
     }
     wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
+    wrong.extend(plan::refused_models(sources, &declarations, &settings, context));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);
     }

@@ -81,6 +81,8 @@ codes! {
     E220;
     /// An arm of a `match` that is missing, that fits no value, or that nothing reaches.
     E221;
+    /// A model that cannot be held to the type of the parser behind it.
+    E222;
     /// A path in a file that leads out of the project.
     E230;
     /// Example data that cannot be used: malformed, empty, or with fewer rows than are taken.

@@ -7,11 +7,12 @@ use indexmap::IndexMap;
 
 use super::cell::{OptionCell, Resolve};
 use super::values::convert;
-use super::{ModelEntry, Plan, Ref, Variable};
+use super::{Declarations, ModelEntry, Plan, Ref, Settings, Variable};
 use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
-use crate::source::Span;
+use crate::source::{Sources, Span};
+use crate::store::Store;
 use crate::value::{Role, Secret, Type, TypeError, Value};
 
 /// A value given for a variable.
@@ -46,6 +47,8 @@ pub struct Models {
     pub providers: Vec<Arc<dyn Provider>>,
     /// Secrets that nothing may print.
     pub secrets: Arc<[Secret]>,
+    /// Where answers are kept that a model says `cache: true` of.
+    pub cache: Store,
 }
 
 /// Gives every variable its value: the given one, else its default.
@@ -279,7 +282,7 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
     let (mut configs, mut providers) = (Vec::new(), Vec::new());
     let mut secrets: Vec<Secret> = Vec::new();
     for entry in &plan.models {
-        match config(plan, entry, variables, context, &mut secrets) {
+        match config(&plan.secrets, entry, variables, context, &mut secrets) {
             Ok(config) => match made(entry, &config, context) {
                 Ok(provider) => {
                     configs.push(config);
@@ -290,21 +293,39 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
             Err(diagnostic) => wrong.push(*diagnostic),
         }
     }
-    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into() }) } else { Err(wrong) }
+    let cache = Store::new(context.cache_dir.clone());
+    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into(), cache }) } else { Err(wrong) }
 }
 
-/// The provider of a model whose options need no variable; none for another.
+/// The provider of a model whose options need no variable; none for another. A secret counts as given: its value is not
+/// read.
 pub fn fixed_provider(
-    plan: &Plan,
     entry: &ModelEntry,
     context: &Arc<Context>,
 ) -> Option<Result<Arc<dyn Provider>, Box<Diagnostic>>> {
-    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_));
+    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_) | OptionCell::Secret(_));
     if !entry.argument.iter().all(|(c, _)| fixed(c)) || !entry.options.values().all(|o| fixed(&o.cell)) {
         return None;
     }
-    let made = config(plan, entry, &[], context, &mut Vec::new()).and_then(|config| made(entry, &config, context));
+    let mut entry = entry.clone();
+    for option in entry.options.values_mut().filter(|o| matches!(o.cell, OptionCell::Secret(_))) {
+        option.cell = OptionCell::Constant(OptionValue::Secret(Secret::new("unread")));
+    }
+    let made = config(&[], &entry, &[], context, &mut Vec::new()).and_then(|config| made(&entry, &config, context));
     Some(made)
+}
+
+/// Declared models whose options do not go together, whether a chain asks them or not. What else is wrong with them is
+/// for [`check`](super::check) to say.
+pub fn refused_models(
+    sources: &Sources,
+    declarations: &Declarations,
+    settings: &Settings,
+    context: &Arc<Context>,
+) -> Vec<Diagnostic> {
+    let models = super::models::declared(sources, declarations, settings);
+    let made = models.iter().filter_map(|entry| fixed_provider(entry, context));
+    made.filter_map(|made| made.err().map(|diagnostic| *diagnostic)).collect()
 }
 
 fn made(
@@ -320,7 +341,7 @@ fn made(
 }
 
 fn config(
-    plan: &Plan,
+    declared: &[(String, Span)],
     entry: &ModelEntry,
     variables: &[Value],
     context: &Arc<Context>,
@@ -328,15 +349,23 @@ fn config(
 ) -> Result<ModelConfig, Box<Diagnostic>> {
     let mut argument = None;
     if let Some((cell, span)) = &entry.argument
-        && let OptionValue::Value(value) =
-            option(plan, cell, entry.spec.argument.name, entry.spec.argument.kind, *span, variables, context, secrets)?
+        && let OptionValue::Value(value) = option(
+            declared,
+            cell,
+            entry.spec.argument.name,
+            entry.spec.argument.kind,
+            *span,
+            variables,
+            context,
+            secrets,
+        )?
     {
         argument = Some(value);
     }
     let mut options = IndexMap::new();
     for (name, given) in &entry.options {
         let kind = entry.spec.option(name).map_or(OptionKind::Any, |o| o.kind);
-        let value = option(plan, &given.cell, name, kind, given.span, variables, context, secrets)?;
+        let value = option(declared, &given.cell, name, kind, given.span, variables, context, secrets)?;
         options.insert(*name, Setting { value, origin: given.origin.clone() });
     }
     Ok(ModelConfig { spec: entry.spec, name: entry.name.clone(), argument, options, base: entry.base.clone() })
@@ -344,7 +373,7 @@ fn config(
 
 #[allow(clippy::too_many_arguments, reason = "an option's value needs its kind, its place and where values come from")]
 fn option(
-    plan: &Plan,
+    declared: &[(String, Span)],
     cell: &OptionCell,
     name: &str,
     kind: OptionKind,
@@ -357,7 +386,7 @@ fn option(
         OptionCell::Constant(value) => return Ok(value.clone()),
         OptionCell::Secret(secret) => {
             let Some(text) = context.var(secret) else {
-                let declared = plan.secrets.iter().find(|(n, _)| n == secret).map(|(_, s)| *s);
+                let declared = declared.iter().find(|(n, _)| n == secret).map(|(_, s)| *s);
                 let message = format!("the secret `{secret}` is not set in the environment");
                 let mut diagnostic = Diagnostic::error(Code::E302, span, message);
                 if let Some(declared) = declared {

@@ -296,7 +296,7 @@ impl Lowerer<'_> {
 
 /// The type of the items of a list; none where it is no list.
 fn item_of(ty: &Type) -> Option<Type> {
-    match ty {
+    match ty.unfolded() {
         Type::Any => Some(Type::Any),
         Type::List(of) => Some((**of).clone()),
         Type::Union(all) => {

@@ -24,9 +24,6 @@ pub const CONTROL_STAGES: &[&str] = &["each", "repeat", "timeout", "require"];
 /// Built-in stages that are neither models nor parsers.
 pub const STAGES: &[&str] = &["fill", "file", "files", "exec"];
 
-/// Providers that this version does not have yet.
-pub const LATER_PROVIDERS: &[&str] = &["hf-endpoint", "openai", "gpt4all"];
-
 /// Names of built-in types.
 pub const BUILT_IN_TYPES: &[&str] =
     &["string", "int", "float", "bool", "datetime", "any", "map", "Message", "Document", "null"];
@@ -336,7 +333,7 @@ impl<'a> Declarations<'a> {
 pub fn built_in(name: &str) -> Option<&'static str> {
     if parsers::find(name).is_some() {
         Some("a parser")
-    } else if providers::find(name).is_some() || LATER_PROVIDERS.contains(&name) || name == "local" {
+    } else if providers::find(name).is_some() || name == "local" {
         Some("a provider")
     } else if STAGES.contains(&name) || CONTROL_STAGES.contains(&name) || LATER_STAGES.contains(&name) {
         Some("a built-in stage")

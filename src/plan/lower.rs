@@ -212,7 +212,7 @@ fn used_names(file: &File) -> HashSet<&str> {
 }
 
 impl<'a> Lowerer<'a> {
-    fn new(sources: &'a Sources, declarations: &'a Declarations<'a>, settings: &'a Settings) -> Self {
+    pub(super) fn new(sources: &'a Sources, declarations: &'a Declarations<'a>, settings: &'a Settings) -> Self {
         Self {
             sources,
             main: declarations,

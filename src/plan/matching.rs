@@ -1,6 +1,9 @@
 //! `match`: arms for values, or for conditions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use super::lower::Lowerer;
 use super::prompts::{Place, type_of};
@@ -12,12 +15,27 @@ use crate::source::Span;
 use crate::syntax::ast::{self, MatchExpr, Operand, OperandKind, Pattern};
 use crate::value::{Literal, Type, Value};
 
+/// What a `match` compares its arms with.
+struct Over {
+    ty: Type,
+    /// Every value of the type by its identity, where it has only a few.
+    values: Option<IndexMap<String, Value>>,
+}
+
+impl Over {
+    fn new(ty: Type) -> Self {
+        let values = closed(&ty).map(|all| all.into_iter().map(|v| (Test::identity(&v), v)).collect());
+        Self { ty, values }
+    }
+}
+
 impl Lowerer<'_> {
     pub(super) fn match_stage(&mut self, written: &MatchExpr, span: Span, scope: &Scope) -> Option<(Home, Type)> {
         let subject = written.subject.as_ref().map(|expr| self.expression(expr, &Place::new(scope)));
         let mut fine = !matches!(subject, Some(None));
         let subject = subject.flatten();
-        let over = subject.as_ref().map(|(_, ty)| ty);
+        let over = subject.as_ref().map(|(_, ty)| Over::new(ty.clone()));
+        let over = over.as_ref();
         let mut arms = Vec::with_capacity(written.arms.len());
         let mut ty: Option<Type> = None;
         for (i, arm) in written.arms.iter().enumerate() {
@@ -47,7 +65,7 @@ impl Lowerer<'_> {
     }
 
     /// When an arm is taken; `over` is the type of what is compared, where the arms are values.
-    fn test(&mut self, pattern: &Pattern, over: Option<&Type>, scope: &Scope) -> Option<Test> {
+    fn test(&mut self, pattern: &Pattern, over: Option<&Over>, scope: &Scope) -> Option<Test> {
         match (pattern, over) {
             (Pattern::Rest(_), _) => Some(Test::Rest),
             (Pattern::Condition(expr), None) => self.condition(expr, &Place::new(scope), "an arm").map(Test::If),
@@ -73,7 +91,7 @@ impl Lowerer<'_> {
     }
 
     /// The value of an arm, which must be one that the subject can have.
-    fn arm_value(&mut self, operand: &Operand, over: &Type) -> Option<Value> {
+    fn arm_value(&mut self, operand: &Operand, over: &Over) -> Option<Value> {
         if let OperandKind::Text(text) = &operand.kind
             && (text.text.contains("{{") || text.text.contains("{%"))
         {
@@ -89,35 +107,35 @@ impl Lowerer<'_> {
                 return None;
             }
         };
-        let known = closed(over);
-        let fits = match &known {
-            Some(values) => values.iter().any(|v| Test::same(v, &value)),
-            None => fits(&type_of(&value), over),
+        let fits = match &over.values {
+            Some(values) => values.contains_key(&Test::identity(&value)),
+            None => fits(&type_of(&value), &over.ty),
         };
         if fits {
             return Some(value);
         }
-        let message = format!("{} is no value of {over}", value.show(60));
+        let message = format!("{} is no value of {}", value.show(60), over.ty);
         let mut diagnostic = Diagnostic::error(Code::E221, operand.span, message);
-        if let Some(values) = known {
+        if let Some(values) = &over.values {
             if let Value::Text(text) = &value {
-                let words = values.iter().filter_map(|v| match v {
+                let words = values.values().filter_map(|v| match v {
                     Value::Text(t) => Some(&**t),
                     _ => None,
                 });
                 diagnostic = diagnostic.did_you_mean(text, words);
             }
-            diagnostic = diagnostic.help(format!("its values are: {}", shown(&values)));
+            diagnostic = diagnostic.help(format!("its values are: {}", shown(values.values())));
         }
         self.error(diagnostic);
         None
     }
 
     /// Whether every value finds an arm and every arm a value.
-    fn complete(&mut self, written: &MatchExpr, arms: &[Arm], over: Option<&Type>, span: Span) -> bool {
+    fn complete(&mut self, written: &MatchExpr, arms: &[Arm], over: Option<&Over>, span: Span) -> bool {
+        let mut seen: HashMap<String, Span> = HashMap::new();
         let mut fine = true;
         let mut rest: Option<Span> = None;
-        for (i, (arm, pattern)) in arms.iter().zip(written.arms.iter().map(|a| &a.pattern)).enumerate() {
+        for (arm, pattern) in arms.iter().zip(written.arms.iter().map(|a| &a.pattern)) {
             if let Some(rest) = rest {
                 let diagnostic = Diagnostic::error(Code::E221, pattern.span(), "nothing reaches this arm")
                     .also(rest, "`_` takes whatever no arm before it took");
@@ -128,11 +146,10 @@ impl Lowerer<'_> {
             match &arm.test {
                 Test::Rest => rest = Some(pattern.span()),
                 Test::Is(value) => {
-                    let first = arms[..i].iter().position(|a| matches!(&a.test, Test::Is(v) if Test::same(v, value)));
-                    if let Some(first) = first.and_then(|at| written.arms.get(at)) {
+                    if let Some(first) = seen.insert(Test::identity(value), pattern.span()) {
                         let message = format!("the arm {} is given twice", value.show(60));
                         let diagnostic = Diagnostic::error(Code::E201, pattern.span(), message);
-                        self.error(diagnostic.also(first.pattern.span(), "first given here"));
+                        self.error(diagnostic.also(first, "first given here"));
                         fine = false;
                     }
                 }
@@ -143,25 +160,23 @@ impl Lowerer<'_> {
             return fine;
         }
         let place = written.subject.as_ref().map_or(Span { end: span.start + 5, ..span }, |s| s.span);
-        let diagnostic = match (over, over.and_then(closed)) {
-            (Some(over), Some(values)) => {
-                let took = |v: &Value| arms.iter().any(|a| matches!(&a.test, Test::Is(w) if Test::same(v, w)));
-                let missing: Vec<Value> = values.into_iter().filter(|v| !took(v)).collect();
+        let diagnostic = match over {
+            Some(Over { ty, values: Some(values) }) => {
+                let missing: Vec<&Value> =
+                    values.iter().filter(|(key, _)| !seen.contains_key(*key)).map(|(_, v)| v).collect();
                 if missing.is_empty() {
                     return true;
                 }
-                let message = format!("the `match` over {over} has no arm for {}", shown(&missing));
+                let message = format!("the `match` over {ty} has no arm for {}", shown(missing.iter().copied()));
                 Diagnostic::error(Code::E221, place, message)
                     .help(format!("add {}, or `_ => …` for the rest", to_add(&missing)))
             }
-            (Some(over), None) => {
-                let message = format!("no list of arms holds every {over}, so the last one must be `_`");
+            Some(Over { ty, values: None }) => {
+                let message = format!("no list of arms holds every {ty}, so the last one must be `_`");
                 Diagnostic::error(Code::E221, place, message).help("add `_ => …`")
             }
-            (None, _) => {
-                Diagnostic::error(Code::E221, place, "every condition may be false, so the last arm must be `_`")
-                    .help("add `_ => …`")
-            }
+            None => Diagnostic::error(Code::E221, place, "every condition may be false, so the last arm must be `_`")
+                .help("add `_ => …`"),
         };
         self.error(diagnostic);
         false
@@ -236,14 +251,14 @@ fn may_be_bool(ty: &Type) -> bool {
 }
 
 /// Values as a message lists them; null is written `none`.
-fn shown(values: &[Value]) -> String {
+fn shown<'v>(values: impl Iterator<Item = &'v Value>) -> String {
     let one = |v: &Value| if *v == Value::Null { "`none`".to_owned() } else { format!("`{}`", v.show(60)) };
-    values.iter().map(one).collect::<Vec<_>>().join(", ")
+    values.map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Missing arms as they are to be written.
-fn to_add(values: &[Value]) -> String {
-    let one = |v: &Value| match v {
+fn to_add(values: &[&Value]) -> String {
+    let one = |v: &&Value| match v {
         Value::Null => "`none => …`".to_owned(),
         v => format!("`{} => …`", v.show(60)),
     };

@@ -6,6 +6,7 @@ mod bind;
 mod cell;
 mod composing;
 mod composition;
+mod constraints;
 mod data;
 mod declarations;
 mod documents;
@@ -32,10 +33,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
+pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text, refused_models};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
-pub use declarations::{Declarations, LATER_PROVIDERS};
+pub use declarations::Declarations;
 pub use documents::Files;
 pub use examples::Examples;
 pub use exec::Exec;

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 
 use super::cell::{OptionCell, OptionEntry};
-use super::declarations::{LATER_PROVIDERS, Named, later};
-use super::lower::Lowerer;
+use super::declarations::{Declarations, Named};
+use super::lower::{Lowerer, Settings};
 use super::names::Found;
 use super::prompts::Place;
 use super::scope::Scope;
@@ -13,7 +13,7 @@ use super::{ModelEntry, ModelId};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::ast::{Arg, Operand, OperandKind, Path, Pipeline};
 use crate::value::{Value, nearest};
 
@@ -28,18 +28,24 @@ struct Stand {
     in_file: bool,
 }
 
+/// Every declared model of a file that can be read.
+pub(super) fn declared(sources: &Sources, declarations: &Declarations, settings: &Settings) -> Vec<ModelEntry> {
+    let mut lowerer = Lowerer::new(sources, declarations, settings);
+    for (name, (span, named)) in &declarations.named {
+        if matches!(named, Named::Model(_)) {
+            lowerer.declared_model(name, *span);
+        }
+    }
+    lowerer.models
+}
+
 impl Lowerer<'_> {
     /// Whether a name stands for a model here.
     pub(super) fn is_model_name(&self, path: &Path) -> bool {
         let name = path.text();
         match self.find(&name) {
             Some(found) => matches!(found.named, Named::Model(_)),
-            None => {
-                name == "llm"
-                    || providers::find(&name).is_some()
-                    || LATER_PROVIDERS.contains(&name.as_str())
-                    || name == "local"
-            }
+            None => name == "llm" || providers::find(&name).is_some() || name == "local",
         }
     }
 
@@ -206,19 +212,22 @@ impl Lowerer<'_> {
             base,
         };
         let fine = self.options(&mut entry, args, stand);
-        if fine && entry.argument.is_none() && spec.argument_required {
+        let enough = spec.instead.iter().any(|name| entry.options.contains_key(name));
+        if fine && entry.argument.is_none() && spec.argument_required && !enough {
             let message = format!("`{callee}` needs its {}", spec.argument.name);
             let help = format!("as in `{callee}(\"…\")`: {}", spec.argument.doc);
-            self.error(Diagnostic::error(Code::E210, operand.span, message).help(help));
+            let mut diagnostic = Diagnostic::error(Code::E210, operand.span, message).help(help);
+            for name in spec.instead {
+                let doc = spec.option(name).map_or("", |o| o.doc);
+                diagnostic = diagnostic.help(format!("or `{callee}({name}: \"…\")`: {doc}"));
+            }
+            self.error(diagnostic);
             return None;
         }
         fine.then(|| vec![self.add_model(entry)])
     }
 
     fn unknown_provider(&self, name: &str, span: Span) -> Diagnostic {
-        if LATER_PROVIDERS.contains(&name) {
-            return later(span, &format!("the provider `{name}`"));
-        }
         if name == "local" {
             return Diagnostic::error(Code::E206, span, "this build has no `local` provider")
                 .help("build chainrun with the feature `local`, which is on by default");
@@ -321,9 +330,10 @@ impl Lowerer<'_> {
         let place = Place::new(&scope);
         match (&operand.kind, spec.kind) {
             (OperandKind::Number(number), kind)
-                if kind == OptionKind::Duration || (kind == OptionKind::Any && !number.unit.is_empty()) =>
+                if matches!(kind, OptionKind::Duration | OptionKind::Limit)
+                    || (kind == OptionKind::Any && !number.unit.is_empty()) =>
             {
-                match duration(number) {
+                match duration(number).and_then(|d| bound(spec, d, number.span)) {
                     Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
                     Err(diagnostic) => {
                         self.error(diagnostic);
@@ -394,6 +404,15 @@ impl Lowerer<'_> {
         self.error(diagnostic);
         None
     }
+}
+
+/// A length of time, refused where it bounds something and is nothing.
+fn bound(spec: &OptionSpec, length: std::time::Duration, span: Span) -> Result<std::time::Duration, Diagnostic> {
+    if spec.kind == OptionKind::Limit && length.is_zero() {
+        let message = format!("`{}` wants {}, found nothing", spec.name, spec.kind.describe());
+        return Err(Diagnostic::error(Code::E209, span, message).help("without a bound, leave it out"));
+    }
+    Ok(length)
 }
 
 /// An option that a provider does not have.

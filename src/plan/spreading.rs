@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::Cell;
 use super::lower::Lowerer;
 use super::prompts::Place;
@@ -16,30 +18,22 @@ pub(super) struct Spreads {
     /// The maps with their places.
     pub(super) maps: Vec<(Cell, Span)>,
     /// Their fields, where the types of all are known.
-    fields: Option<Vec<Field>>,
+    fields: Option<IndexMap<String, Field>>,
 }
 
 impl Spreads {
     /// The type of the map with `added` in it.
     pub(super) fn with(&self, added: Vec<Field>) -> Type {
         let Some(mut fields) = self.fields.clone() else { return Type::Map(Box::new(Type::Any)) };
-        added.into_iter().for_each(|f| put(&mut fields, f));
-        Type::Record(Arc::new(Record { name: None, fields, doc: None }))
-    }
-}
-
-/// Adds a field, in the place of one that is called so.
-fn put(fields: &mut Vec<Field>, field: Field) {
-    match fields.iter_mut().find(|f| f.name == field.name) {
-        Some(at) => *at = field,
-        None => fields.push(field),
+        fields.extend(added.into_iter().map(|f| (f.name.clone(), f)));
+        Type::Record(Arc::new(Record { name: None, fields: fields.into_values().collect(), doc: None }))
     }
 }
 
 impl Lowerer<'_> {
     /// The spreads among the entries of a map; they stand before the others.
     pub(super) fn spreads(&mut self, entries: &[MapEntry], scope: &Scope) -> Option<Spreads> {
-        let mut out = Spreads { maps: Vec::new(), fields: Some(Vec::new()) };
+        let mut out = Spreads { maps: Vec::new(), fields: Some(IndexMap::new()) };
         let mut fine = true;
         let mut pair: Option<Span> = None;
         for entry in entries {
@@ -60,9 +54,9 @@ impl Lowerer<'_> {
                     match self.spread(spread, scope) {
                         Some((cell, ty)) => {
                             out.maps.push((cell, spread.span));
-                            out.fields = match (out.fields, ty) {
+                            out.fields = match (out.fields, ty.unfolded()) {
                                 (Some(mut fields), Type::Record(record)) => {
-                                    record.fields.iter().cloned().for_each(|f| put(&mut fields, f));
+                                    fields.extend(record.fields.iter().map(|f| (f.name.clone(), f.clone())));
                                     Some(fields)
                                 }
                                 _ => None,
@@ -108,7 +102,7 @@ impl Lowerer<'_> {
 
 /// Whether every value of a type may be a map.
 fn is_map(ty: &Type) -> bool {
-    match ty {
+    match ty.unfolded() {
         Type::Any | Type::Record(_) | Type::Map(_) => true,
         Type::Union(all) => all.iter().all(is_map),
         _ => false,

@@ -17,9 +17,6 @@ const FILE: &str = "tests/data/lang/cases.jsonl";
 const LATER: &[(&str, &str)] = &[
     (r"(?m)^\s*(embedder|index|test)\s", "declarations that come later"),
     (r"\b(retrieve|embed|split|store)\(", "stages that come later"),
-    (r"\|\s*(yaml|xml|csv|code|datetime)\b", "parsers that come later"),
-    (r"\b(hf-endpoint|openai|gpt4all)\(", "providers that come later"),
-    (r"\bdatetime\b", "types that come later"),
 ];
 
 /// One trial for each case that is run, and one that tells how many are.

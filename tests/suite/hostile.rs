@@ -40,6 +40,30 @@ pub fn trials() -> Vec<Trial> {
             Fate::Good,
         ),
         (
+            "matches_150_are_fine",
+            format!("chain main = {}\"x\"{}\n", "match { {{ true }} => \"y\", _ => ".repeat(150), " }".repeat(150))
+                .into(),
+            Fate::Good,
+        ),
+        (
+            "eaches_150_are_fine",
+            format!(
+                "var x: any = []\nchain main = {{{{ x }}}} | {}\"x\"{}\n",
+                "each({{ input }} | ".repeat(150),
+                ")".repeat(150)
+            )
+            .into(),
+            Fate::Good,
+        ),
+        ("matches_10000", deep("match { _ => ", " }").into(), Fate::Says(&["E105"])),
+        ("timeouts_10000", deep("timeout(", ", 3s)").into(), Fate::Says(&["E105"])),
+        ("arms_20000", arms().into(), Fate::Good),
+        (
+            "spreads_5000",
+            format!("chain main = {{ {} a: \"b\" }}\n", "..{{ {\"x\": 1} }}, ".repeat(5_000)).into(),
+            Fate::Good,
+        ),
+        (
             "type_10000",
             format!("var x: {}string{} = []\nchain main = \"{{{{ x }}}}\"\n", "[".repeat(10_000), "]".repeat(10_000))
                 .into(),
@@ -176,7 +200,19 @@ pub fn trials() -> Vec<Trial> {
         .collect();
     trials.push(Trial::test("hostile::a_template_that_never_ends_is_stopped", endless));
     trials.push(Trial::test("hostile::a_template_that_grows_is_stopped", growing));
+    trials.push(Trial::test("hostile::items_of_each_leave_nothing_behind", items));
     trials
+}
+
+/// A `match` over a union of as many literals as it has arms.
+fn arms() -> String {
+    let words: Vec<String> = (0..20_000).map(|i| format!("\"word {i}\"")).collect();
+    let arms: Vec<String> = words.iter().map(|w| format!("{w} => {w}")).collect();
+    format!(
+        "type Word = {}\nvar w: Word\nchain main = match {{{{ w }}}} {{\n{}\n}}\n",
+        words.join(" | "),
+        arms.join("\n")
+    )
 }
 
 /// Twenty chains, each a map of two uses of the one before: a million nodes if uses were copied.
@@ -228,6 +264,22 @@ fn growing() -> Outcome {
     }
     text.push_str("{{ b39 }}\"\n");
     fails(&text)
+}
+
+/// Frames go when their items are done: many items need little more memory than few.
+fn items() -> Outcome {
+    let temp = TempDir::new()?;
+    temp.write(
+        "main.chain",
+        "var n: int\nchain main = {{ range(n) | list }} | each(\"{{ input }} of many words\" | fake(echo: true) | text) | {{ input | length }}\n",
+    )?;
+    let peak = |n: &str| -> Result<u64, Box<dyn std::error::Error>> {
+        let call = Call::new(temp.path())?.args(["main.chain", "--var"]).arg(format!("n={n}"));
+        let done = call.limit(SECONDS).run()?;
+        if done.out().trim() == n { Ok(done.peak_kib / 1024) } else { Err(done.err().into()) }
+    };
+    let (few, many) = (peak("1000")?, peak("50000")?);
+    if many < few + 40 { Ok(()) } else { Err(format!("50,000 items need {many} MiB, 1,000 need {few}").into()) }
 }
 
 fn fails(text: &str) -> Outcome {
