@@ -50,6 +50,8 @@ pub struct Context {
     pub cwd: PathBuf,
     /// Where chainrun keeps models: `CHAINRUN_HOME/models`, else the user's data folder.
     pub models_dir: PathBuf,
+    /// Where answers are kept that a model says `cache: true` of: `cache` beside `models`.
+    pub cache_dir: PathBuf,
     /// Nothing but loopback may be reached.
     pub offline: bool,
     /// When the process began: the zero of every duration.
@@ -64,8 +66,8 @@ impl Context {
 
     /// A context from an environment and a working folder.
     pub fn new(env: BTreeMap<String, String>, cwd: PathBuf, offline: bool, started: Instant) -> Self {
-        let models_dir = data_dir(&env).join("models");
-        Self { env, cwd, models_dir, offline, started }
+        let data = data_dir(&env);
+        Self { models_dir: data.join("models"), cache_dir: data.join("cache"), env, cwd, offline, started }
     }
 }
 

@@ -67,10 +67,13 @@ pub enum EventKind {
         provider: &'static str,
         /// The model's name.
         model: String,
-        /// Which attempt this is, from 1.
+        /// Which attempt this is, from 1; 0 where the answer was kept from an earlier run and nothing is sent.
         attempt: u32,
         /// The prompt as it is sent, shortened.
         prompt: String,
+        /// Whether the answer was kept from an earlier call.
+        #[serde(skip_serializing_if = "is_false")]
+        cached: bool,
     },
     /// A model gave a piece of its answer.
     Token {
@@ -90,6 +93,9 @@ pub enum EventKind {
         usage: Usage,
         /// Wall time in seconds.
         seconds: f64,
+        /// Whether it was kept from an earlier call.
+        #[serde(skip_serializing_if = "is_false")]
+        cached: bool,
     },
     /// A call failed and is tried again.
     Retrying {
@@ -149,6 +155,11 @@ pub enum EventKind {
         /// Wall time in seconds.
         seconds: f64,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The reader of the stream went away, or the run was cancelled: stop what is in flight.
@@ -237,6 +248,14 @@ impl Sink {
         self.count(piece)?;
         let text = self.clean(piece);
         self.send(EventKind::Reasoning { text }).await
+    }
+
+    /// Tells something of the call itself; its texts are redacted already.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn tell(&mut self, kind: EventKind) -> Result<(), SinkClosed> {
+        self.send(kind).await
     }
 
     /// Tells the person something.

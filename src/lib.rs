@@ -13,6 +13,8 @@ pub mod config;
 
 pub mod event;
 
+pub mod store;
+
 pub mod syntax;
 
 pub mod template;

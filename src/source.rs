@@ -84,15 +84,7 @@ impl Sources {
 
     /// Reads a file. `name` is what messages call it.
     pub fn load(&mut self, name: impl Into<String>, path: &Path) -> Result<FileId, LoadError> {
-        let meta = std::fs::metadata(path).map_err(LoadError::Io)?;
-        if meta.is_dir() {
-            return Err(LoadError::Directory);
-        }
-        if meta.len() > MAX_SOURCE_BYTES {
-            return Err(LoadError::TooLarge(meta.len()));
-        }
-        let bytes = std::fs::read(path).map_err(LoadError::Io)?;
-        let text = decode(bytes)?;
+        let text = read_text(path)?;
         Ok(self.push(name.into(), Some(path.to_path_buf()), text.into()))
     }
 
@@ -127,6 +119,21 @@ impl Sources {
         let (line, column) = self.line_column(span);
         format!("{}:{line}:{column}", self.get(span.file).name)
     }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// It is missing, a directory, too large, or no UTF-8.
+pub fn read_text(path: &Path) -> Result<String, LoadError> {
+    let meta = std::fs::metadata(path).map_err(LoadError::Io)?;
+    if meta.is_dir() {
+        return Err(LoadError::Directory);
+    }
+    if meta.len() > MAX_SOURCE_BYTES {
+        return Err(LoadError::TooLarge(meta.len()));
+    }
+    decode(std::fs::read(path).map_err(LoadError::Io)?)
 }
 
 /// Bytes of a text file as text: UTF-8, with a byte order mark taken off.

@@ -114,7 +114,6 @@ fn options_on_the_wire() {
         provider.prepare(&request).unwrap(),
         Prepared::Http { url: "http://localhost:1/api/chat".to_owned(), body: expected }
     );
-    assert!(provider.caps().json_schema);
     let base = || Setup::at("http://localhost");
     let json_format = Request { constraint: Some(Constraint::Json), ..says("Hi") };
     assert_eq!(body_of(&base(), &json_format)["format"], "json");

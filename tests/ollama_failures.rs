@@ -65,7 +65,7 @@ fn refusals_in_words() {
     assert_eq!(error.kind, ErrorKind::Refused);
     assert!(error.message.contains("option \"temperature\" must be of type float32"), "{error:?}");
     let error = ask(Reply::recorded(&recorded("err_chat_too_long_truncate_false_stream")));
-    assert_eq!(error.kind, ErrorKind::Prompt);
+    assert_eq!(error.kind, ErrorKind::Overflow);
     assert!(error.message.contains("1121 tokens") && error.message.contains("256"), "{error:?}");
     assert!(help(&error).contains("`num_ctx: 2048`"), "{error:?}");
     let error = ask(Reply::new(307, &[("Location", "http://elsewhere.example/api/chat")], ""));

@@ -47,6 +47,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Fetch and list models
     Models(ModelsArgs),
+    /// Tell how much is kept of answers (`cache: true` on a model), or remove it
+    Cache(CacheArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -77,8 +79,14 @@ pub struct RunArgs {
     /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     pub models: Vec<String>,
-    /// Print the result as JSON
+    /// Let `exec` run the commands that the file names
     #[arg(long)]
+    pub allow_exec: bool,
+    /// How the result is printed
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub format: Option<Format>,
+    /// Print the result as JSON; short for --format json
+    #[arg(long, conflicts_with = "format")]
     pub json: bool,
     /// Write every event of the run as JSON lines to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE")]
@@ -94,6 +102,29 @@ pub struct RunArgs {
     pub offline: bool,
 }
 
+impl RunArgs {
+    /// How the result is printed.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format.unwrap_or_default() }
+    }
+}
+
+/// How a result is printed.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text as it is, lists and maps as JSON
+    #[default]
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON value a line: each item of a list, as soon as it is done
+    Jsonl,
+    /// A table with a header: a list of maps, of lists or of single values
+    Csv,
+    /// YAML
+    Yaml,
+}
+
 /// What is checked.
 #[derive(Args)]
 pub struct CheckArgs {
@@ -103,6 +134,9 @@ pub struct CheckArgs {
     /// Missing weights, tokens and servers are errors, not notes
     #[arg(long)]
     pub ready: bool,
+    /// Print each chain with its variables and the type of its result
+    #[arg(long)]
+    pub signatures: bool,
     /// Print errors alone
     #[arg(short, long)]
     pub quiet: bool,
@@ -125,6 +159,21 @@ pub struct ModelsArgs {
     /// Reach nothing but this machine
     #[arg(long, global = true)]
     pub offline: bool,
+}
+
+/// Kept answers.
+#[derive(Args)]
+pub struct CacheArgs {
+    /// What to do; without it, their number, size and folder
+    #[command(subcommand)]
+    pub command: Option<CacheCommand>,
+}
+
+/// What to do with kept answers.
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// Remove them all
+    Clear,
 }
 
 /// What to do with models.

@@ -7,9 +7,9 @@ use indexmap::IndexMap;
 
 use crate::config::{Context, Origin};
 use crate::diag::{Code, Diagnostic};
-use crate::plan::{Given, GivenValue, Override};
+use crate::plan::{self, Given, GivenValue, Override};
 use crate::providers;
-use crate::source::{FileId, Sources, Span, decode};
+use crate::source::{FileId, LoadError, Sources, Span, decode, read_text};
 use crate::syntax::ast::{Arg, Ident, Operand, OperandKind, Pipeline, Stage, Str};
 use crate::syntax::parse_pipeline;
 use crate::value::Value;
@@ -98,9 +98,12 @@ fn variable(
         ),
         Some(path) => {
             let full = context.cwd.join(path);
-            let mut read = Sources::new();
-            match read.load(path, &full) {
-                Ok(id) => GivenValue::File(full, read.get(id).text.to_string()),
+            match read_text(&full) {
+                Ok(text) => GivenValue::File(path.into(), text),
+                Err(LoadError::Directory) => GivenValue::Files(context.cwd.clone(), path.to_owned()),
+                Err(LoadError::Io(_)) if plan::is_pattern(path) && !full.exists() => {
+                    GivenValue::Files(context.cwd.clone(), path.to_owned())
+                }
                 Err(e) => {
                     let diagnostic = Diagnostic::error(Code::E001, value_span, format!("`{path}` cannot be read: {e}"))
                         .help(format!("for the text itself, double the @: `--var '{name}=@@{path}'`"));
@@ -196,7 +199,7 @@ fn model(source: &str, text: &str, origin: Origin, sources: &mut Sources) -> Res
     let file = sources.add(source, text);
     let name_length = text.find('=').filter(|at| {
         let name = &text[..*at];
-        !name.is_empty() && name.chars().all(unicode_ident::is_xid_continue)
+        !name.is_empty() && name.chars().all(|c| c == '.' || unicode_ident::is_xid_continue(c))
     });
     let (name, start) = match name_length {
         Some(at) if origin == Origin::CommandLine => {
@@ -222,8 +225,7 @@ fn model(source: &str, text: &str, origin: Origin, sources: &mut Sources) -> Res
 /// `ollama:llama3.2:3b` is short for `ollama("llama3.2:3b")`.
 fn short_form(text: &str, span: Span) -> Option<Pipeline> {
     let (provider, model) = text.split_once(':')?;
-    let known = providers::find(provider).is_some() || crate::plan::LATER_PROVIDERS.contains(&provider);
-    if !known || model.is_empty() {
+    if providers::find(provider).is_none() || model.is_empty() {
         return None;
     }
     let start = span.start + provider.len() as u32;

@@ -9,16 +9,20 @@ use super::console::{Console, print_line};
 use super::run::{Ready, prepare};
 use super::{FAILED, WRONG};
 use crate::config::Context;
-use crate::providers::{ModelConfig, OptionValue, Prepared};
+use crate::parsers::Parser;
+use crate::plan::Ask;
+use crate::providers::{Enforcement, ModelConfig, OptionValue, Prepared};
 use crate::run::{Explained, control_stages, explain as walk};
 use crate::source::Sources;
-use crate::value::{Request, RequestInput, Value};
+use crate::value::{Constraint, Request, RequestInput, Value};
 
 /// Runs the command.
 pub fn explain(args: &RunArgs, context: &Arc<Context>) -> u8 {
     let mut sources = Sources::new();
     let console = Console::new(context, args.quiet);
     let mut input = StandardInput::default();
+    // No command is run here.
+    let args = &RunArgs { allow_exec: true, ..args.clone() };
     let ready = match prepare(args, context, &mut sources, &console, &mut input) {
         Ok(ready) => ready,
         Err(code) => return code,
@@ -56,13 +60,7 @@ fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
             options(&mut out, config);
         }
         if let Some(parser) = &call.ask.parser {
-            let provider = call.ask.models.first().map(|m| ready.models.providers[m.0 as usize].caps());
-            let how = match (parser.constraint(), provider) {
-                (Some(_), Some(caps)) if caps.json_schema => "asked of the server, and checked",
-                (Some(_), _) => "checked alone",
-                (None, _) => "parsed alone",
-            };
-            let _ = writeln!(out, "  answer: {} ({how})", parser.output_type());
+            answer(&mut out, parser, &call.ask, &ready.models.configs);
         }
         match (&call.request, &call.waits) {
             (Some(request), _) => prompt(&mut out, request, ready, call),
@@ -73,6 +71,34 @@ fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
         }
     }
     out
+}
+
+/// What the parser gives, and what each model is held to.
+fn answer(out: &mut String, parser: &Parser, ask: &Ask, configs: &[ModelConfig]) {
+    let ty = parser.output_type();
+    let Some(constraint) = parser.constraint() else {
+        let _ = writeln!(out, "  answer: {ty} (parsed alone)");
+        return;
+    };
+    let mut sent = false;
+    for model in &ask.models {
+        let config = &configs[model.0 as usize];
+        let how = match (config.spec.enforces)(&constraint) {
+            _ if config.bool("constrain") == Some(false) => "checked alone: `constrain: false`".to_owned(),
+            Enforcement::Enforced => "asked of the server, and checked".to_owned(),
+            Enforcement::Written => "checked alone: the answer is written".to_owned(),
+            Enforcement::CheckedAlone(why) => format!("checked alone: {why}"),
+            Enforcement::Never(why) => format!("checked alone: {why}"),
+        };
+        sent |= how.starts_with("asked");
+        let who = if ask.models.len() > 1 { format!(" of {}", config.name) } else { String::new() };
+        let _ = writeln!(out, "  answer{who}: {ty} ({how})");
+    }
+    match constraint {
+        Constraint::JsonSchema(schema) if sent => drop(writeln!(out, "  schema: {schema}")),
+        Constraint::Regex(pattern) if sent => drop(writeln!(out, "  pattern: {pattern}")),
+        _ => {}
+    }
 }
 
 fn options(out: &mut String, config: &ModelConfig) {
@@ -105,8 +131,10 @@ fn prompt(out: &mut String, request: &Request, ready: &Ready, call: &Explained) 
             indented(out, &segments.iter().map(|s| s.text.as_str()).collect::<String>());
         }
     }
-    let Some(provider) = call.ask.models.first().map(|m| &ready.models.providers[m.0 as usize]) else { return };
-    match provider.prepare(request) {
+    let Some(at) = call.ask.models.first().map(|m| m.0 as usize) else { return };
+    let constraint = ready.models.configs[at].held_to(request.constraint.clone());
+    let request = &Request { constraint, ..request.clone() };
+    match ready.models.providers[at].prepare(request) {
         Ok(Prepared::Http { url, body }) => {
             let _ = writeln!(out, "  sent: POST {url}");
             indented(out, &serde_json::to_string_pretty(&body).unwrap_or_default());

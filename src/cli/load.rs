@@ -10,7 +10,7 @@ use crate::value::nearest;
 
 use super::arguments::RunArgs;
 use super::command_line::{configured, overrides};
-use crate::plan::Settings;
+use crate::plan::{Execs, Libraries, Settings, project};
 
 /// A file's tree, with what is wrong with its text.
 pub struct Loaded {
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Folder that its paths are relative to.
     pub base: PathBuf,
+    /// The files that it uses.
+    pub libraries: Libraries,
 }
 
 /// Reads and parses a file.
@@ -76,16 +78,11 @@ pub fn expression(text: &str, sources: &mut Sources, context: &Context) -> Loade
     parsed(id, "-e".to_owned(), context.cwd.clone(), sources)
 }
 
-fn parsed(id: FileId, name: String, base: PathBuf, sources: &Sources) -> Loaded {
+fn parsed(id: FileId, name: String, base: PathBuf, sources: &mut Sources) -> Loaded {
     let text = sources.get(id).text.clone();
     let (tree, diagnostics) = crate::syntax::parse(id, &text);
-    Loaded { tree, name, diagnostics, base }
-}
-
-/// The project of a folder: the nearest one upwards with `chainrun.yaml` or `.git`, else itself.
-pub fn project(base: &Path) -> PathBuf {
-    let found = base.ancestors().find(|d| d.join("chainrun.yaml").is_file() || d.join(".git").exists());
-    found.unwrap_or(base).to_path_buf()
+    let libraries = Libraries::load(&tree, &name, &base, &project(&base), sources);
+    Loaded { tree, name, diagnostics, base, libraries }
 }
 
 /// What lowering is told besides the file: models of the command line, the environment and the configuration.
@@ -98,9 +95,10 @@ pub fn settings(
     sources: &mut Sources,
     context: &Context,
 ) -> Result<Settings, Vec<Diagnostic>> {
-    let configured = configured(&project(&loaded.base), sources).map_err(|d| vec![*d])?;
+    let project = project(&loaded.base);
+    let configured = configured(&project, sources).map_err(|d| vec![*d])?;
     let overrides = overrides(words, configured, sources, context)?;
-    Ok(Settings { overrides, base: loaded.base.clone(), cwd: context.cwd.clone() })
+    Ok(Settings { overrides, base: loaded.base.clone(), project, exec: Execs::Refused, cwd: context.cwd.clone() })
 }
 
 /// The chain that runs: the one asked for, else `main`, else the only one.

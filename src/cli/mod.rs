@@ -3,11 +3,13 @@
 #![allow(clippy::print_stderr, reason = "the command line is where messages leave the program")]
 
 mod arguments;
+mod cache;
 mod check;
 mod command_line;
 mod console;
 mod explain;
 mod file_help;
+mod format;
 mod load;
 mod models;
 mod result;
@@ -79,6 +81,7 @@ fn start() -> u8 {
         Some(Command::Check(args)) => check::check(&args, &context),
         Some(Command::Explain(args)) => explain::explain(&args.run, &context),
         Some(Command::Models(args)) => models::models(&args, &context),
+        Some(Command::Cache(args)) => cache::cache(&args, &context),
         Some(Command::Completions { shell }) => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "chainrun", &mut std::io::stdout());

@@ -4,8 +4,6 @@ use std::io::{IsTerminal, Write};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::value::Value;
-
 /// Pieces that may wait for a slow reader.
 const PIECES: usize = 16;
 
@@ -55,27 +53,5 @@ impl Output {
     pub async fn finish(self) -> bool {
         drop(self.pieces);
         self.done.await.unwrap_or(false)
-    }
-}
-
-/// A value as standard output shows it; none for nothing.
-pub fn text_of(value: &Value, json: bool, terminal: bool) -> Option<String> {
-    let as_json = |value: &Value| {
-        let json = match value {
-            Value::Message(message) => serde_json::Value::from(message.text.as_str()),
-            other => other.to_json(),
-        };
-        if terminal { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.unwrap_or_default()
-    };
-    if json {
-        return Some(as_json(value));
-    }
-    match value {
-        Value::Null => None,
-        Value::Bool(b) => Some(b.to_string()),
-        Value::Int(n) => Some(n.to_string()),
-        Value::Float(_) => Some(value.to_json().to_string()),
-        Value::Text(_) | Value::Message(_) | Value::Raw(_) => value.as_text().map(|t| t.into_owned()),
-        Value::List(_) | Value::Map(_) | Value::Prompt(_) => Some(as_json(value)),
     }
 }

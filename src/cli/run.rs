@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::arguments::RunArgs;
+use super::arguments::{Format, RunArgs};
 use super::command_line::{StandardInput, given};
 use super::console::Console;
+use super::format::text_of;
 use super::load::{self, Loaded};
-use super::result::{Closed, Output, text_of};
+use super::result::{Closed, Output};
 use super::{FAILED, INTERRUPTED, WRONG};
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::{Event, EventKind, FrameId, channel};
-use crate::plan::{self, Declarations, Models, Plan};
+use crate::plan::{self, Declarations, Execs, Models, Plan};
 use crate::run::{Failure, Run};
 use crate::source::{Sources, Span};
 use crate::value::Value;
@@ -95,9 +96,13 @@ fn bound(
     input: &mut StandardInput,
 ) -> Result<(Ready, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut wrong = loaded.diagnostics.clone();
-    let declarations = Declarations::collect(&loaded.tree, &mut wrong);
-    let settings = load::settings(&args.models, loaded, sources, context)?;
+    let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut wrong);
+    let mut settings = load::settings(&args.models, loaded, sources, context)?;
+    if args.allow_exec {
+        settings.exec = Execs::Allowed;
+    }
     wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
+    wrong.extend(plan::refused_models(sources, &declarations, &settings, context));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);
     }
@@ -147,7 +152,8 @@ async fn execute(
         plan: &ready.plan,
         file,
         events_on_stdout,
-        stream: !args.no_stream && !args.json && !events_on_stdout,
+        format: args.format(),
+        stream: !args.no_stream && !events_on_stdout,
         settled: false,
         printed: String::new(),
     };
@@ -167,7 +173,7 @@ async fn execute(
         return INTERRUPTED;
     };
     let seconds = context.started.elapsed().as_secs_f64();
-    reading.end(outcome, args.json, seconds, sources).await
+    reading.end(outcome, seconds, sources).await
 }
 
 /// Waits for Ctrl-C or, where there are such signals, a request to terminate.
@@ -197,6 +203,7 @@ struct Reading<'a> {
     plan: &'a Plan,
     file: Option<std::io::BufWriter<std::fs::File>>,
     events_on_stdout: bool,
+    format: Format,
     stream: bool,
     /// Whether nothing can take the place of the text that streams any more.
     settled: bool,
@@ -219,7 +226,10 @@ impl Reading<'_> {
         match &event.kind {
             EventKind::Settled => self.settled = true,
             EventKind::Token { text }
-                if self.stream && self.is_live(&event) && (self.settled || self.output.terminal) =>
+                if self.stream
+                    && self.format == Format::Text
+                    && self.is_live(&event)
+                    && (self.settled || self.output.terminal) =>
             {
                 self.output.write(text).await?;
                 self.printed.push_str(text);
@@ -271,7 +281,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn end(mut self, outcome: Result<Value, Failure>, json: bool, seconds: f64, sources: &Sources) -> u8 {
+    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, sources: &Sources) -> u8 {
         let error = match &outcome {
             Err(Failure::Failed(d)) => Some(d.message.clone()),
             Err(Failure::Stopped) => Some("nobody read the result".to_owned()),
@@ -287,11 +297,9 @@ impl Reading<'_> {
         self.flush();
         match outcome {
             Ok(value) => {
-                if !self.events_on_stdout {
-                    self.print(&value, json).await;
-                }
+                let code = if self.events_on_stdout { 0 } else { self.print(&value).await };
                 self.output.finish().await;
-                0
+                code
             }
             Err(Failure::Stopped) => {
                 // `| head -1` took what it wanted.
@@ -308,16 +316,27 @@ impl Reading<'_> {
         }
     }
 
-    async fn print(&mut self, value: &Value, json: bool) {
-        let Some(text) = text_of(value, json, self.output.terminal) else {
-            self.console.note("the result is nothing (null)");
-            return;
+    async fn print(&mut self, value: &Value) -> u8 {
+        let (text, code) = match text_of(value, self.format, self.output.terminal) {
+            Ok(Some(text)) => (text, 0),
+            Ok(None) => {
+                self.console.note("the result is nothing (null)");
+                return 0;
+            }
+            Err(why) => {
+                // What was worked out is not lost.
+                self.console
+                    .write(&format!("error[E410]: the result does not fit the format: {why}; here it is as JSON\n"));
+                (text_of(value, Format::Json, self.output.terminal).ok().flatten().unwrap_or_default(), FAILED)
+            }
         };
         let rest = match text.strip_prefix(self.printed.as_str()) {
             Some(rest) => rest.to_owned(),
             None => format!("\n{text}"),
         };
         let newline = if text.ends_with('\n') { "" } else { "\n" };
+        let newline = if self.format == Format::Jsonl && rest.is_empty() { "" } else { newline };
         let _ = self.output.write(&format!("{rest}{newline}")).await;
+        code
     }
 }

@@ -67,7 +67,7 @@ codes! {
     E212;
     /// A name that hides another, or that could mean two things.
     E213;
-    /// Chains that use each other in a circle.
+    /// Chains, prompts or files that use each other in a circle.
     E214;
     /// A secret that stands where none may.
     E215;
@@ -81,6 +81,14 @@ codes! {
     E220;
     /// An arm of a `match` that is missing, that fits no value, or that nothing reaches.
     E221;
+    /// A model that cannot be held to the type of the parser behind it.
+    E222;
+    /// A path in a file that leads out of the project.
+    E230;
+    /// Example data that cannot be used: malformed, empty, or with fewer rows than are taken.
+    E231;
+    /// A command of `exec`, which runs only where the person who runs the file allows it.
+    E232;
     /// A `--var` or a key of `--vars` that the chain does not have.
     E301;
     /// A variable without a value.
@@ -109,10 +117,16 @@ codes! {
     E407;
     /// A template or expression failed when it ran.
     E408;
+    /// A result that does not fit the format that was asked for.
+    E410;
     /// A `require` that was not met.
     E411;
     /// A pipeline that took longer than its `timeout`.
     E412;
+    /// A file of `file` or `files` that cannot be read when the chain runs.
+    E430;
+    /// A command of `exec` that failed, or whose output is no JSON.
+    E431;
     /// A template holds control tokens that the model's own format adds.
     W501;
     /// An answer was cut by `max_tokens` or the context window.

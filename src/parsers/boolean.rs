@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answer;
 use super::choice::{Choice, choose};
 use super::spec::{ParseError, ParserArgument, ParserSpec, REPAIR, Rule};
-use crate::value::{Type, Value};
+use crate::value::{Constraint, Type, Value};
 
 /// The description of `bool`.
 pub static SPEC: ParserSpec = ParserSpec {
@@ -13,7 +13,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "true for yes and true, false for no and false",
     argument: ParserArgument::None,
     options: &[REPAIR],
-    later: false,
     build: |_| Ok(Arc::new(Boolean)),
 };
 
@@ -44,7 +43,9 @@ impl Rule for Boolean {
         Type::Bool
     }
 
-    // No constraint yet: where a target wants an object at the root, the value must travel in one.
+    fn constraint(&self) -> Option<Constraint> {
+        Some(Constraint::JsonSchema(self.output_type().json_schema()))
+    }
 
     fn format_instructions(&self) -> String {
         "Answer with yes or no and nothing else.".to_owned()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answer;
 use super::choice::{Choice, choose, folded};
 use super::spec::{Arguments, BuildError, ParseError, ParserArgument, ParserSpec, REPAIR, Rule};
-use crate::value::{Literal, Type, Value, nearest};
+use crate::value::{Constraint, Literal, Type, Value, nearest};
 
 /// The description of `enum`.
 pub static SPEC: ParserSpec = ParserSpec {
@@ -13,7 +13,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "one of the words of a type, whatever its case; the whole answer, or the only one of them in it",
     argument: ParserArgument::Words,
     options: &[REPAIR],
-    later: false,
     build,
 };
 
@@ -82,7 +81,11 @@ impl Rule for Enum {
         }
     }
 
-    // No constraint yet: where a target wants an object at the root, the word must travel in one.
+    fn constraint(&self) -> Option<Constraint> {
+        // As JSON a word comes in quotes, which the parser passes over; what JSON must escape it would not read.
+        let plain = |word: &Arc<str>| !word.contains(|c: char| c == '"' || c == '\\' || c.is_control());
+        self.words.iter().all(plain).then(|| Constraint::JsonSchema(self.output_type().json_schema()))
+    }
 
     fn format_instructions(&self) -> String {
         format!("Answer with one of these words and nothing else: {}", self.all())

@@ -18,7 +18,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "the only JSON value in the answer, of the type where one is given",
     argument: ParserArgument::OptionalType,
     options: &[REPAIR, EXTRA, CONSTRAIN],
-    later: false,
     build,
 };
 

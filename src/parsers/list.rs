@@ -23,7 +23,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "a list of texts, separated by commas unless told",
     argument: ParserArgument::None,
     options: &[STYLE, REPAIR],
-    later: false,
     build,
 };
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::answer;
 use super::spec::{ParseError, ParserArgument, ParserSpec, REPAIR, Rule};
-use crate::value::{Type, Value};
+use crate::value::{Constraint, Type, Value};
 
 /// The description of `number`.
 pub static SPEC: ParserSpec = ParserSpec {
@@ -16,7 +16,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "the only number in the answer",
     argument: ParserArgument::None,
     options: &[REPAIR],
-    later: false,
     build: |_| Ok(Arc::new(Number)),
 };
 
@@ -43,7 +42,9 @@ impl Rule for Number {
         Type::Float
     }
 
-    // No constraint yet: where a target wants an object at the root, the number must travel in one.
+    fn constraint(&self) -> Option<Constraint> {
+        Some(Constraint::JsonSchema(self.output_type().json_schema()))
+    }
 
     fn format_instructions(&self) -> String {
         "Answer with one number in digits and nothing else.".to_owned()

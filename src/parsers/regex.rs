@@ -20,7 +20,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "a map of the pattern's named groups",
     argument: ParserArgument::Pattern,
     options: &[FULL, REPAIR],
-    later: false,
     build,
 };
 

@@ -17,6 +17,8 @@ pub enum ParserArgument {
     Words,
     /// A pattern in quotes.
     Pattern,
+    /// A text in quotes, or nothing.
+    OptionalText,
 }
 
 /// What kind of value a parser's option takes.
@@ -26,6 +28,8 @@ pub enum OptionKind {
     Bool,
     /// A whole number in a range, both ends included.
     Int(i64, i64),
+    /// Any text.
+    Text,
     /// One of these texts.
     Choice(&'static [&'static str]),
 }
@@ -35,6 +39,7 @@ impl OptionKind {
     pub fn describe(self) -> String {
         match self {
             OptionKind::Bool => "true or false".to_owned(),
+            OptionKind::Text => "a text in quotes".to_owned(),
             OptionKind::Int(low, high) => format!("an int from {low} to {high}"),
             OptionKind::Choice(words) => words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" | "),
         }
@@ -42,7 +47,7 @@ impl OptionKind {
 
     fn takes(self, value: &Value) -> bool {
         match (self, value) {
-            (OptionKind::Bool, Value::Bool(_)) => true,
+            (OptionKind::Bool, Value::Bool(_)) | (OptionKind::Text, Value::Text(_)) => true,
             (OptionKind::Int(low, high), Value::Int(n)) => (low..=high).contains(n),
             (OptionKind::Choice(words), Value::Text(t)) => words.contains(&&**t),
             _ => false,
@@ -81,8 +86,6 @@ pub struct ParserSpec {
     pub argument: ParserArgument,
     /// Its named options.
     pub options: &'static [ParserOption],
-    /// The name is known, but this version does not have it yet.
-    pub later: bool,
     /// Makes what reads answers. Options are checked against this description before.
     pub build: fn(&Arguments<'_>) -> Result<Arc<dyn Rule>, BuildError>,
 }
@@ -102,6 +105,9 @@ impl ParserSpec {
             }
             ParserArgument::OptionalType if has_pattern => {
                 refused(format!("`{name}` takes a type, not a text"), "write the name of a declared type, or `[T]`")
+            }
+            ParserArgument::OptionalText if has_type => {
+                refused(format!("`{name}` takes a text in quotes, not a type"), "as code(\"python\")")
             }
             ParserArgument::Words if has_pattern || !has_type => refused(
                 format!("`{name}` takes a type that lists the words"),
@@ -145,7 +151,7 @@ impl ParserSpec {
 pub struct Arguments<'a> {
     /// The type that stands first.
     pub ty: Option<Type>,
-    /// The pattern that stands first.
+    /// The pattern or text that stands first.
     pub pattern: Option<&'a str>,
     /// The named options.
     pub options: &'a IndexMap<String, Value>,

@@ -11,7 +11,6 @@ pub static SPEC: ParserSpec = ParserSpec {
     doc: "the answer's text as it is",
     argument: ParserArgument::None,
     options: &[],
-    later: false,
     build: |_| Ok(Arc::new(Text)),
 };
 

@@ -32,6 +32,9 @@ impl Lowerer<'_> {
         if operand.is_some() && parser.is_none() {
             fine = false;
         }
+        if let (true, Some(p)) = (fine, &parser) {
+            self.check_constraint(&models, p);
+        }
         if merge.is_none()
             && let Some(p) = &parser
             && p.parser.repair() > 0

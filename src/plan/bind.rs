@@ -1,17 +1,18 @@
 //! Binding: variables get their values, models their providers. After it nothing is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::cell::{OptionCell, Resolve};
 use super::values::convert;
-use super::{ModelEntry, Plan, Ref, Variable};
+use super::{Declarations, ModelEntry, Plan, Ref, Settings, Variable};
 use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
-use crate::source::Span;
+use crate::source::{Sources, Span};
+use crate::store::Store;
 use crate::value::{Role, Secret, Type, TypeError, Value};
 
 /// A value given for a variable.
@@ -32,8 +33,10 @@ pub enum GivenValue {
     Text(String),
     /// A value that is read already.
     Value(Value),
-    /// A file's text, with its path: for a list or map the format follows from the name.
+    /// A file's text, with its path as given: for a list or map the format follows from the name.
     File(PathBuf, String),
+    /// A folder or a pattern of files, for documents, and the folder that it is relative to.
+    Files(PathBuf, String),
 }
 
 /// The providers of a plan's models.
@@ -44,6 +47,8 @@ pub struct Models {
     pub providers: Vec<Arc<dyn Provider>>,
     /// Secrets that nothing may print.
     pub secrets: Arc<[Secret]>,
+    /// Where answers are kept that a model says `cache: true` of.
+    pub cache: Store,
 }
 
 /// Gives every variable its value: the given one, else its default.
@@ -130,16 +135,46 @@ fn value_of(variable: &Variable, given: &GivenValue) -> Result<Value, TypeError>
     let value = match given {
         GivenValue::Text(text) => from_text(&variable.ty, text)?,
         GivenValue::Value(value) => variable.ty.accept(value)?,
-        GivenValue::File(path, text) => match &variable.ty {
-            Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) => {
-                variable.ty.accept(&from_file(path, text)?)?
+        GivenValue::File(path, text) => of_file(&variable.ty, path, text)?,
+        GivenValue::Files(cwd, written) => {
+            let wrong = |found: String, help: Option<&str>| TypeError {
+                path: String::new(),
+                expected: variable.ty.to_string(),
+                found,
+                help: help.map(str::to_owned),
+            };
+            if !is_documents(&variable.ty) {
+                let help = "folders and patterns of files are for variables of type `[Document]`";
+                return Err(wrong(format!("the files of `{written}`"), Some(help)));
             }
-            _ => from_text(&variable.ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
-                .or_else(|_| from_text(&variable.ty, text))?,
-        },
+            super::documents::named(cwd, written).map_err(|e| wrong(e, None))?
+        }
     };
     no_system_message(&value)?;
     Ok(value)
+}
+
+/// A file as a value: data where a list or map is asked for, else its text.
+fn of_file(ty: &Type, path: &Path, text: &str) -> Result<Value, TypeError> {
+    match ty {
+        Type::Optional(of) => of_file(of, path, text),
+        ty if is_documents(ty) && super::data::end(path).is_none() && path != Path::new("-") => {
+            let document = super::documents::document(&path.display().to_string(), text.to_owned());
+            Ok(Value::list(vec![document]))
+        }
+        Type::List(_) | Type::Map(_) | Type::Record(_) | Type::Recursive(_) => ty.accept(&from_file(path, text)?),
+        _ => from_text(ty, text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
+            .or_else(|_| from_text(ty, text)),
+    }
+}
+
+/// Whether a type is that of documents.
+fn is_documents(ty: &Type) -> bool {
+    match ty {
+        Type::Optional(of) => is_documents(of),
+        Type::List(of) => **of == Type::document(),
+        _ => false,
+    }
 }
 
 /// A history holds what was said: a frame for the model belongs into the file.
@@ -204,32 +239,13 @@ pub fn from_text(ty: &Type, text: &str) -> Result<Value, TypeError> {
     }
 }
 
-fn from_file(path: &std::path::Path, text: &str) -> Result<Value, TypeError> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    let bad = |found: String| TypeError { path: String::new(), expected: "data".to_owned(), found, help: None };
-    match extension.as_str() {
-        "jsonl" | "ndjson" => {
-            let mut items = Vec::new();
-            for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-                let json = serde_json::from_str(line).map_err(|e| bad(format!("line {}: {e}", i + 1)))?;
-                items.push(Value::from_json(&json));
-            }
-            Ok(Value::list(items))
-        }
-        "csv" => {
-            let mut reader = csv::Reader::from_reader(text.as_bytes());
-            let header = reader.headers().map_err(|e| bad(e.to_string()))?.clone();
-            let mut items = Vec::new();
-            for row in reader.records() {
-                let row = row.map_err(|e| bad(e.to_string()))?;
-                let map = header.iter().zip(row.iter()).map(|(k, v)| (k.to_owned(), Value::from(v))).collect();
-                items.push(Value::Map(Arc::new(map)));
-            }
-            Ok(Value::list(items))
-        }
-        "json" => serde_json::from_str(text).map(|j| Value::from_json(&j)).map_err(|e| bad(e.to_string())),
-        _ => yaml(text),
-    }
+fn from_file(path: &Path, text: &str) -> Result<Value, TypeError> {
+    super::data::read(path, text).map_err(|e| TypeError {
+        path: String::new(),
+        expected: "data".to_owned(),
+        found: format!("a fault: {e}"),
+        help: None,
+    })
 }
 
 /// YAML, of which JSON is a part, as a value.
@@ -266,7 +282,7 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
     let (mut configs, mut providers) = (Vec::new(), Vec::new());
     let mut secrets: Vec<Secret> = Vec::new();
     for entry in &plan.models {
-        match config(plan, entry, variables, context, &mut secrets) {
+        match config(&plan.secrets, entry, variables, context, &mut secrets) {
             Ok(config) => match made(entry, &config, context) {
                 Ok(provider) => {
                     configs.push(config);
@@ -277,21 +293,39 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
             Err(diagnostic) => wrong.push(*diagnostic),
         }
     }
-    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into() }) } else { Err(wrong) }
+    let cache = Store::new(context.cache_dir.clone());
+    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into(), cache }) } else { Err(wrong) }
 }
 
-/// The provider of a model whose options need no variable; none for another.
+/// The provider of a model whose options need no variable; none for another. A secret counts as given: its value is not
+/// read.
 pub fn fixed_provider(
-    plan: &Plan,
     entry: &ModelEntry,
     context: &Arc<Context>,
 ) -> Option<Result<Arc<dyn Provider>, Box<Diagnostic>>> {
-    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_));
+    let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_) | OptionCell::Secret(_));
     if !entry.argument.iter().all(|(c, _)| fixed(c)) || !entry.options.values().all(|o| fixed(&o.cell)) {
         return None;
     }
-    let made = config(plan, entry, &[], context, &mut Vec::new()).and_then(|config| made(entry, &config, context));
+    let mut entry = entry.clone();
+    for option in entry.options.values_mut().filter(|o| matches!(o.cell, OptionCell::Secret(_))) {
+        option.cell = OptionCell::Constant(OptionValue::Secret(Secret::new("unread")));
+    }
+    let made = config(&[], &entry, &[], context, &mut Vec::new()).and_then(|config| made(&entry, &config, context));
     Some(made)
+}
+
+/// Declared models whose options do not go together, whether a chain asks them or not. What else is wrong with them is
+/// for [`check`](super::check) to say.
+pub fn refused_models(
+    sources: &Sources,
+    declarations: &Declarations,
+    settings: &Settings,
+    context: &Arc<Context>,
+) -> Vec<Diagnostic> {
+    let models = super::models::declared(sources, declarations, settings);
+    let made = models.iter().filter_map(|entry| fixed_provider(entry, context));
+    made.filter_map(|made| made.err().map(|diagnostic| *diagnostic)).collect()
 }
 
 fn made(
@@ -307,7 +341,7 @@ fn made(
 }
 
 fn config(
-    plan: &Plan,
+    declared: &[(String, Span)],
     entry: &ModelEntry,
     variables: &[Value],
     context: &Arc<Context>,
@@ -315,15 +349,23 @@ fn config(
 ) -> Result<ModelConfig, Box<Diagnostic>> {
     let mut argument = None;
     if let Some((cell, span)) = &entry.argument
-        && let OptionValue::Value(value) =
-            option(plan, cell, entry.spec.argument.name, entry.spec.argument.kind, *span, variables, context, secrets)?
+        && let OptionValue::Value(value) = option(
+            declared,
+            cell,
+            entry.spec.argument.name,
+            entry.spec.argument.kind,
+            *span,
+            variables,
+            context,
+            secrets,
+        )?
     {
         argument = Some(value);
     }
     let mut options = IndexMap::new();
     for (name, given) in &entry.options {
         let kind = entry.spec.option(name).map_or(OptionKind::Any, |o| o.kind);
-        let value = option(plan, &given.cell, name, kind, given.span, variables, context, secrets)?;
+        let value = option(declared, &given.cell, name, kind, given.span, variables, context, secrets)?;
         options.insert(*name, Setting { value, origin: given.origin.clone() });
     }
     Ok(ModelConfig { spec: entry.spec, name: entry.name.clone(), argument, options, base: entry.base.clone() })
@@ -331,7 +373,7 @@ fn config(
 
 #[allow(clippy::too_many_arguments, reason = "an option's value needs its kind, its place and where values come from")]
 fn option(
-    plan: &Plan,
+    declared: &[(String, Span)],
     cell: &OptionCell,
     name: &str,
     kind: OptionKind,
@@ -344,7 +386,7 @@ fn option(
         OptionCell::Constant(value) => return Ok(value.clone()),
         OptionCell::Secret(secret) => {
             let Some(text) = context.var(secret) else {
-                let declared = plan.secrets.iter().find(|(n, _)| n == secret).map(|(_, s)| *s);
+                let declared = declared.iter().find(|(n, _)| n == secret).map(|(_, s)| *s);
                 let message = format!("the secret `{secret}` is not set in the environment");
                 let mut diagnostic = Diagnostic::error(Code::E302, span, message);
                 if let Some(declared) = declared {

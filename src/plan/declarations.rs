@@ -1,7 +1,10 @@
 //! What a file declares: one space of names for models, prompts, chains and types, one for variables and secrets.
 
+use std::path::PathBuf;
+
 use indexmap::IndexMap;
 
+use super::library::Libraries;
 use crate::diag::{Code, Diagnostic};
 use crate::parsers;
 use crate::providers;
@@ -13,13 +16,13 @@ pub const RESERVED: &[&str] =
     &["input", "output", "error", "format_instructions", "as", "match", "raw", "true", "false", "none"];
 
 /// Built-in stages that this version does not have yet.
-pub const LATER_STAGES: &[&str] = &["file", "files", "embed", "retrieve", "split", "store", "exec", "schema"];
+pub const LATER_STAGES: &[&str] = &["embed", "retrieve", "split", "store", "schema"];
 
 /// Built-in stages that run a pipeline of their own or stop one.
 pub const CONTROL_STAGES: &[&str] = &["each", "repeat", "timeout", "require"];
 
-/// Providers that this version does not have yet.
-pub const LATER_PROVIDERS: &[&str] = &["hf-endpoint", "openai", "gpt4all"];
+/// Built-in stages that are neither models nor parsers.
+pub const STAGES: &[&str] = &["fill", "file", "files", "exec"];
 
 /// Names of built-in types.
 pub const BUILT_IN_TYPES: &[&str] =
@@ -49,6 +52,10 @@ pub enum Named<'a> {
     Chain(ChainDecl<'a>),
     /// A type.
     Type(&'a TypeBody, Option<&'a str>),
+    /// A library, by its number.
+    Library(usize),
+    /// A declaration of a library, by the library's number and its name there.
+    Imported(usize, &'a str),
     /// Something that could not be read, or that this version does not have: uses of it are no further errors.
     Unreadable,
 }
@@ -61,7 +68,8 @@ impl Named<'_> {
             Named::Prompt(_) => "prompt",
             Named::Chain(_) => "chain",
             Named::Type(..) => "type",
-            Named::Unreadable => "declaration",
+            Named::Library(_) => "library",
+            Named::Imported(..) | Named::Unreadable => "declaration",
         }
     }
 }
@@ -69,6 +77,16 @@ impl Named<'_> {
 /// The declarations of one file by name.
 #[derive(Default)]
 pub struct Declarations<'a> {
+    /// The file's number: 0, or a library's.
+    pub id: usize,
+    /// The file; none for an empty collection.
+    pub file: Option<&'a File>,
+    /// What messages call a library.
+    pub shown: &'a str,
+    /// Folder that a library's paths are relative to.
+    pub base: PathBuf,
+    /// The declarations of every library, in the order of their numbers; only beside the file that is run.
+    pub libraries: Vec<Declarations<'a>>,
     /// Models, prompts, chains and types.
     pub named: IndexMap<&'a str, (Span, Named<'a>)>,
     /// Variables.
@@ -84,11 +102,24 @@ pub struct Declarations<'a> {
 }
 
 impl<'a> Declarations<'a> {
-    /// Collects a file's declarations and reports names that are given twice, reserved or not to be had yet.
-    pub fn collect(file: &'a File, diagnostics: &mut Vec<Diagnostic>) -> Self {
-        let mut all = Declarations::default();
+    /// Collects the declarations of a file and its libraries, and reports what is wrong with the libraries' texts,
+    /// names that are given twice, reserved or not to be had.
+    pub fn collect(file: &'a File, libraries: &'a Libraries, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        diagnostics.extend(libraries.diagnostics.iter().cloned());
+        let mut all = Self::of_file(file, libraries, diagnostics);
+        for (i, library) in libraries.files.iter().enumerate() {
+            let mut its = Self::of_file(&library.tree, libraries, diagnostics);
+            (its.id, its.shown, its.base) = (i + 1, &library.shown, library.base.clone());
+            all.libraries.push(its);
+        }
+        all.check_imports(diagnostics);
+        all
+    }
+
+    fn of_file(file: &'a File, libraries: &Libraries, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut all = Declarations { file: Some(file), ..Declarations::default() };
         for decl in &file.decls {
-            all.declare(decl, diagnostics);
+            all.declare(decl, libraries, diagnostics);
         }
         if let (Some(bare), Some((name, (span, _)))) =
             (&all.bare, all.named.iter().find(|(_, (_, n))| matches!(n, Named::Chain(_))))
@@ -107,7 +138,7 @@ impl<'a> Declarations<'a> {
         all
     }
 
-    fn declare(&mut self, decl: &'a Decl, diagnostics: &mut Vec<Diagnostic>) {
+    fn declare(&mut self, decl: &'a Decl, libraries: &Libraries, diagnostics: &mut Vec<Diagnostic>) {
         let doc = decl.doc.as_deref();
         match &decl.kind {
             DeclKind::Var(param) => {
@@ -132,10 +163,17 @@ impl<'a> Declarations<'a> {
                 None => self.bare = Some(ChainDecl { name: None, params: None, result: None, body, doc }),
             },
             DeclKind::Use { path, alias, names } => {
-                self.incomplete = true;
-                diagnostics.push(later(path.span, "`use`"));
-                for name in alias.iter().chain(names) {
-                    self.named.entry(&name.name).or_insert((name.span, Named::Unreadable));
+                let Some(number) = libraries.uses.get(&path.span) else {
+                    for name in alias.iter().chain(names) {
+                        self.unreadable(Some(name));
+                    }
+                    return;
+                };
+                if let Some(alias) = alias {
+                    self.name(alias, Named::Library(*number), diagnostics);
+                }
+                for name in names {
+                    self.name(name, Named::Imported(*number, &name.name), diagnostics);
                 }
             }
             DeclKind::Later { keyword, name } => {
@@ -203,6 +241,77 @@ impl<'a> Declarations<'a> {
         }
     }
 
+    /// Reports names that a `use` takes from a library which does not declare them, and libraries called like a variable:
+    /// templates read both.
+    fn check_imports(&mut self, diagnostics: &mut Vec<Diagnostic>) {
+        let mut missing: Vec<(usize, &'a str)> = Vec::new();
+        for file in std::iter::once(&*self).chain(&self.libraries) {
+            for (name, (span, named)) in &file.named {
+                match named {
+                    Named::Imported(number, _) => {
+                        let library = &self.libraries[number - 1];
+                        if library.member(name).is_none() {
+                            missing.push((file.id, name));
+                            diagnostics.extend(library.no_member(name, *span));
+                        }
+                    }
+                    Named::Library(_) => {
+                        let variable = file.variables.get(name).map(|(p, _)| p.name.span);
+                        if let Some(first) = variable.or_else(|| file.secrets.get(name).copied()) {
+                            let ident = Ident { name: (*name).to_owned(), span: *span };
+                            diagnostics.push(twice(&ident, first));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (id, name) in missing {
+            let file = if id == 0 { &mut *self } else { &mut self.libraries[id - 1] };
+            if let Some((_, named)) = file.named.get_mut(name) {
+                *named = Named::Unreadable;
+            }
+        }
+    }
+
+    /// What a library itself declares as `name`; what it uses of others it does not hand on.
+    pub fn member(&self, name: &str) -> Option<(&'a str, Span, &Named<'a>)> {
+        let (_, key, (span, named)) = self.named.get_full(name)?;
+        (!matches!(named, Named::Library(_) | Named::Imported(..))).then_some((*key, *span, named))
+    }
+
+    /// What to say of a name that a library does not declare; nothing where a broken declaration may be it.
+    pub fn no_member(&self, name: &str, span: Span) -> Option<Diagnostic> {
+        if self.incomplete {
+            return None;
+        }
+        let message = format!("the library `{}` declares no `{name}`", self.shown);
+        let diagnostic = Diagnostic::error(Code::E203, span, message);
+        if let Some((param, _)) = self.variables.get(name) {
+            return Some(
+                diagnostic
+                    .also(param.name.span, "it is a variable there")
+                    .help(format!("a template reads it as `{{{{ lib.{name} }}}}` after `use \"…\" as lib`")),
+            );
+        }
+        if let Some((other, _)) = self.named.get(name) {
+            let help = "a library hands on nothing that it uses itself: `use` that file here too";
+            return Some(diagnostic.also(*other, "it comes from another library").help(help));
+        }
+        let names: Vec<String> =
+            self.named.keys().filter(|n| self.member(n).is_some()).map(|n| (*n).to_owned()).collect();
+        Some(
+            diagnostic
+                .did_you_mean(name, names.iter().map(String::as_str))
+                .help(format!("it declares: {}", super::prompts::list(&names))),
+        )
+    }
+
+    /// The file with this number.
+    pub fn numbered(&self, number: usize) -> &Declarations<'a> {
+        number.checked_sub(1).and_then(|i| self.libraries.get(i)).unwrap_or(self)
+    }
+
     /// The chain called `name`; the bare pipeline is called `main`.
     pub fn chain(&self, name: &str) -> Option<&ChainDecl<'a>> {
         match self.named.get(name) {
@@ -224,9 +333,9 @@ impl<'a> Declarations<'a> {
 pub fn built_in(name: &str) -> Option<&'static str> {
     if parsers::find(name).is_some() {
         Some("a parser")
-    } else if providers::find(name).is_some() || LATER_PROVIDERS.contains(&name) || name == "local" {
+    } else if providers::find(name).is_some() || name == "local" {
         Some("a provider")
-    } else if name == "fill" || CONTROL_STAGES.contains(&name) || LATER_STAGES.contains(&name) {
+    } else if STAGES.contains(&name) || CONTROL_STAGES.contains(&name) || LATER_STAGES.contains(&name) {
         Some("a built-in stage")
     } else if BUILT_IN_TYPES.contains(&name) {
         Some("a built-in type")

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::declarations::{ChainDecl, Declarations, Named, has_hyphen, reserved};
+use super::names::{Callee, Entry};
 use super::scope::{Binding, Home, Scope};
-use super::types::{TypeCache, TypeResolver};
+use super::types::{TypeCaches, TypeResolver};
 use super::values::constant;
 use super::{Block, BlockId, ModelEntry, ModelId, Node, Plan, Variable, live};
 use crate::config::Origin;
@@ -14,7 +16,7 @@ use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
 use crate::source::{Sources, Span};
 use crate::syntax::ast::{DeclKind, File, Ident, Param, Pipeline, TypeExpr};
-use crate::value::{Type, nearest};
+use crate::value::{Type, Value, nearest};
 
 /// Stages that a chain may expand to, so that chains that use chains stay bounded.
 const MAX_NODES: usize = 100_000;
@@ -39,8 +41,24 @@ pub struct Settings {
     pub overrides: Vec<Override>,
     /// Folder that paths in the file are relative to.
     pub base: PathBuf,
+    /// Folder that paths in the file must not leave.
+    pub project: PathBuf,
+    /// What becomes of a command of `exec`.
+    pub exec: Execs,
     /// Folder that paths on the command line are relative to.
     pub cwd: PathBuf,
+}
+
+/// What becomes of a command of `exec`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Execs {
+    /// It is an error.
+    #[default]
+    Refused,
+    /// It is told of.
+    Noted,
+    /// It may run.
+    Allowed,
 }
 
 /// A block under construction.
@@ -52,10 +70,21 @@ struct OpenBlock {
 /// Lowers one file.
 pub(super) struct Lowerer<'a> {
     pub(super) sources: &'a Sources,
+    /// The file that is run or checked, with its libraries.
+    pub(super) main: &'a Declarations<'a>,
+    /// The file whose variables are the run's: that one or, where a library is checked by itself, the library.
+    pub(super) root: &'a Declarations<'a>,
+    /// The file whose declaration is being lowered.
     pub(super) declarations: &'a Declarations<'a>,
+    /// The ways into the libraries that are being lowered, outermost first.
+    pub(super) entries: Vec<Entry>,
+    /// Whether missing variables are passed over: a library's are given where it is used.
+    lenient: bool,
+    /// Data files that were read, by their true place.
+    pub(super) tables: HashMap<PathBuf, Arc<Vec<Value>>>,
     pub(super) settings: &'a Settings,
     pub(super) diagnostics: Vec<Diagnostic>,
-    types: TypeCache,
+    types: TypeCaches,
     variables: Vec<Variable>,
     variable_index: HashMap<String, usize>,
     nodes: Vec<Node>,
@@ -93,7 +122,8 @@ pub fn lower(
     match entry {
         Some(entry) if diagnostics.iter().all(|d| d.severity != Severity::Error) => {
             live::mark(&mut lowerer.nodes, &lowerer.blocks, entry, false);
-            let secrets = declarations.secrets.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect();
+            let files = std::iter::once(declarations).chain(&declarations.libraries);
+            let secrets = files.flat_map(|d| d.secrets.iter()).map(|(n, s)| ((*n).to_owned(), *s)).collect();
             let plan = Plan {
                 file: file.to_owned(),
                 chain: chain.to_owned(),
@@ -113,14 +143,28 @@ pub fn lower(
 }
 
 /// Checks every declaration of a file, whichever chain will run.
+///
+/// Libraries are checked as well. What their chains read and do not declare is given where they are used.
 pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settings: &Settings) -> Vec<Diagnostic> {
     let mut lowerer = Lowerer::new(sources, declarations, settings);
     lowerer.check_overrides();
+    check_file(&mut lowerer, file, declarations);
+    for library in &declarations.libraries {
+        (lowerer.root, lowerer.declarations, lowerer.lenient) = (library, library, true);
+        if let Some(file) = library.file {
+            check_file(&mut lowerer, file, library);
+        }
+    }
+    distinct(lowerer.diagnostics)
+}
+
+fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Declarations<'a>) {
+    lowerer.reset();
     let used = used_names(file);
     let chains = declarations.chains();
     let (inner, outer): (Vec<&str>, Vec<&str>) = chains.into_iter().partition(|c| used.contains(c));
     for name in outer.into_iter().chain(inner) {
-        if lowerer.visited.contains(name) {
+        if lowerer.visited.contains(&lowerer.key(declarations.id, name)) {
             continue;
         }
         if let Some(chain) = declarations.chain(name) {
@@ -141,13 +185,12 @@ pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settin
                 };
                 lowerer.resolve_type(&TypeExpr { span: *span, kind: crate::syntax::ast::TypeKind::Name(path) });
             }
-            Named::Chain(_) | Named::Unreadable => {}
+            Named::Chain(_) | Named::Library(_) | Named::Imported(..) | Named::Unreadable => {}
         }
     }
     for (param, doc) in declarations.variables.values() {
         lowerer.parameter(param, *doc);
     }
-    distinct(lowerer.diagnostics)
 }
 
 /// The diagnostics without repetitions: a chain that is used twice is lowered twice.
@@ -169,13 +212,18 @@ fn used_names(file: &File) -> HashSet<&str> {
 }
 
 impl<'a> Lowerer<'a> {
-    fn new(sources: &'a Sources, declarations: &'a Declarations<'a>, settings: &'a Settings) -> Self {
+    pub(super) fn new(sources: &'a Sources, declarations: &'a Declarations<'a>, settings: &'a Settings) -> Self {
         Self {
             sources,
+            main: declarations,
+            root: declarations,
             declarations,
+            entries: Vec::new(),
+            lenient: false,
+            tables: HashMap::new(),
             settings,
             diagnostics: Vec::new(),
-            types: TypeCache::new(),
+            types: TypeCaches::new(),
             variables: Vec::new(),
             variable_index: HashMap::new(),
             nodes: Vec::new(),
@@ -211,24 +259,31 @@ impl<'a> Lowerer<'a> {
     }
 
     pub(super) fn resolve_type(&mut self, ty: &TypeExpr) -> Type {
+        let mut cache = self.types.remove(&self.declarations.id).unwrap_or_default();
         let mut resolver = TypeResolver {
             declarations: self.declarations,
             diagnostics: &mut self.diagnostics,
-            cache: &mut self.types,
+            cache: &mut cache,
+            main: self.main,
+            caches: &mut self.types,
         };
-        resolver.resolve(ty)
+        let resolved = resolver.resolve(ty);
+        self.types.insert(self.declarations.id, cache);
+        resolved
     }
 
     /// Lowers a chain as the one that runs.
     fn root(&mut self, name: &str, chain: &ChainDecl) -> Option<BlockId> {
         let span = chain.name.map_or(chain.body.span, |n| n.span);
-        let mut scope = Scope { input: Some((Home::Stdin, Type::Text)), ..Scope::default() };
+        // What a library's chain will be given is not known where it is checked by itself.
+        let given = if self.lenient { Type::Any } else { Type::Text };
+        let mut scope = Scope { input: Some((Home::Stdin, given)), ..Scope::default() };
         for (param, doc) in self.declarations.variables.values() {
             let variable = self.parameter(param, *doc);
             self.add_variable(variable);
         }
         if let Some(params) = chain.params {
-            scope = Scope { closed: true, ..Scope::default() };
+            scope = Scope { closed: true, closed_in: self.declarations.id, ..Scope::default() };
             for param in self.distinct_parameters(params) {
                 let variable = self.parameter(param, None);
                 let (ty, span) = (variable.ty.clone(), variable.span);
@@ -238,8 +293,9 @@ impl<'a> Lowerer<'a> {
                 scope.names.push(Binding { name: param.name.name.clone(), home, ty, span });
             }
         }
-        self.visited.insert(name.to_owned());
-        self.using.push((name.to_owned(), span));
+        let key = self.key(self.declarations.id, name);
+        self.visited.insert(key.clone());
+        self.using.push((key, span));
         let block = self.body(chain, &mut scope);
         self.using.pop();
         self.ambiguous_fields();
@@ -319,12 +375,12 @@ impl<'a> Lowerer<'a> {
         if let Some(index) = self.variable_index.get(name).copied() {
             let variable = &mut self.variables[index];
             variable.used = true;
-            if variable.inferred && *infer != Type::Text {
+            if variable.inferred && variable.ty == Type::Text && *infer != Type::Text {
                 variable.ty = infer.clone();
             }
             return Some((index, variable.ty.clone()));
         }
-        if self.declarations.declares_variables {
+        if self.root.declares_variables && !self.lenient {
             return None;
         }
         let resembles = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
@@ -339,6 +395,11 @@ impl<'a> Lowerer<'a> {
             resembles,
         };
         Some((self.add_variable(variable), infer.clone()))
+    }
+
+    /// Adds a variable that a library asks for.
+    pub(super) fn infer_variable(&mut self, variable: Variable) {
+        self.add_variable(Variable { inferred: true, ..variable });
     }
 
     /// Whether `name` is a variable already, declared or inferred, and where.
@@ -416,21 +477,22 @@ impl<'a> Lowerer<'a> {
     /// Lowers a used chain: its body anew for this place, since its free names mean what they mean here.
     pub(super) fn used_chain(
         &mut self,
-        name: &str,
+        callee: &Callee,
         chain: &ChainDecl,
         span: Span,
         mut inner: Scope,
         outer: &Scope,
     ) -> Option<(BlockId, Type)> {
-        if self.circle(name, span) || !self.may_nest(span) {
+        let key = &callee.key;
+        if self.circle(key, span) || !self.may_nest(span) {
             return None;
         }
-        self.visited.insert(name.to_owned());
+        self.visited.insert(key.clone());
         if chain.params.is_none() {
             inner.outer = Some(Rc::new(outer.clone()));
         }
-        self.using.push((name.to_owned(), span));
-        let out = self.body(chain, &mut inner);
+        self.using.push((key.clone(), span));
+        let out = self.inside(callee.file, &callee.name, span, |s| s.body(chain, &mut inner));
         self.using.pop();
         out
     }

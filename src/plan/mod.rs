@@ -6,12 +6,21 @@ mod bind;
 mod cell;
 mod composing;
 mod composition;
+mod constraints;
+mod data;
 mod declarations;
+mod documents;
+mod examples;
+mod exec;
+mod glob;
+mod library;
 mod live;
 mod lower;
 mod matching;
 mod models;
+mod names;
 mod parsing;
+mod paths;
 mod prompts;
 mod scope;
 mod spreading;
@@ -24,11 +33,17 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text};
+pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text, refused_models};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
-pub use declarations::{Declarations, LATER_PROVIDERS};
-pub use lower::{Override, Settings, check, lower};
+pub use declarations::Declarations;
+pub use documents::Files;
+pub use examples::Examples;
+pub use exec::Exec;
+pub use glob::is_pattern;
+pub use library::{Libraries, Library};
+pub use lower::{Execs, Override, Settings, check, lower};
+pub use paths::project;
 
 use crate::event::NodeId;
 use crate::parsers::Parser;
@@ -197,6 +212,12 @@ pub enum NodeKind {
     Fill,
     /// Asks a model, and parses what it answers.
     Ask(Arc<Ask>),
+    /// `file("…")`: its text.
+    File(Arc<Files>),
+    /// `files("…")`: documents.
+    Files(Arc<Files>),
+    /// `exec("…")`: a command.
+    Exec(Arc<Exec>),
     /// A parser that stands behind no model.
     Parse(Arc<Parser>),
     /// `{ a: …, b: … }`: every branch gets the same input, all run at the same time.
@@ -249,6 +270,8 @@ pub enum PromptPart {
     Message(Role, Arc<Rendering>),
     /// A list of messages.
     Messages(Cell, Span),
+    /// Examples: their roles once for each row.
+    Examples(Arc<Examples>),
 }
 
 /// A call of a model with its fallbacks and its parser.

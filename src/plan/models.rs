@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 
 use super::cell::{OptionCell, OptionEntry};
-use super::declarations::{LATER_PROVIDERS, Named, later};
-use super::lower::Lowerer;
+use super::declarations::{Declarations, Named};
+use super::lower::{Lowerer, Settings};
+use super::names::Found;
 use super::prompts::Place;
 use super::scope::Scope;
 use super::values::{constant, convert, duration};
@@ -12,7 +13,7 @@ use super::{ModelEntry, ModelId};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::ast::{Arg, Operand, OperandKind, Path, Pipeline};
 use crate::value::{Value, nearest};
 
@@ -27,19 +28,24 @@ struct Stand {
     in_file: bool,
 }
 
+/// Every declared model of a file that can be read.
+pub(super) fn declared(sources: &Sources, declarations: &Declarations, settings: &Settings) -> Vec<ModelEntry> {
+    let mut lowerer = Lowerer::new(sources, declarations, settings);
+    for (name, (span, named)) in &declarations.named {
+        if matches!(named, Named::Model(_)) {
+            lowerer.declared_model(name, *span);
+        }
+    }
+    lowerer.models
+}
+
 impl Lowerer<'_> {
     /// Whether a name stands for a model here.
     pub(super) fn is_model_name(&self, path: &Path) -> bool {
         let name = path.text();
-        match self.declarations.named.get(name.as_str()) {
-            Some((_, Named::Model(_))) => true,
-            Some(_) => false,
-            None => {
-                name == "llm"
-                    || providers::find(&name).is_some()
-                    || LATER_PROVIDERS.contains(&name.as_str())
-                    || name == "local"
-            }
+        match self.find(&name) {
+            Some(found) => matches!(found.named, Named::Model(_)),
+            None => name == "llm" || providers::find(&name).is_some() || name == "local",
         }
     }
 
@@ -52,9 +58,7 @@ impl Lowerer<'_> {
                 self.model_pipeline("llm", &change.pipeline, &stand);
                 continue;
             };
-            if name.name == "llm"
-                || matches!(self.declarations.named.get(name.name.as_str()), Some((_, Named::Model(_))))
-            {
+            if name.name == "llm" || self.find(&name.name).is_some_and(|f| matches!(f.named, Named::Model(_))) {
                 continue;
             }
             let models = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Model(_)));
@@ -75,34 +79,41 @@ impl Lowerer<'_> {
 
     /// The models of a declared name.
     pub(super) fn declared_model(&mut self, name: &str, span: Span) -> Option<Vec<ModelId>> {
-        if let Some(ids) = self.model_ids.get(name) {
+        let found = self.find(name);
+        // The default model is the same in every file.
+        let key = found.map_or_else(|| name.to_owned(), |f| format!("{}:{}", f.file, f.name));
+        if let Some(ids) = self.model_ids.get(&key) {
             return (!ids.is_empty()).then(|| ids.clone());
         }
         // A model that names itself finds itself here, without models.
-        self.model_ids.insert(name.to_owned(), Vec::new());
+        self.model_ids.insert(key.clone(), Vec::new());
         let settings = self.settings;
-        let change = settings.overrides.iter().rev().find(|o| match &o.name {
-            Some(n) => n.name == name,
-            None => name == "llm" && self.declarations.named.get("llm").is_none(),
+        let change = settings.overrides.iter().rev().find(|o| match (&o.name, &found) {
+            (Some(n), Some(found)) => {
+                self.find_in(self.main, &n.name).is_some_and(|f| (f.file, f.name) == (found.file, found.name))
+            }
+            (Some(n), None) => n.name == name,
+            (None, found) => name == "llm" && found.is_none(),
         });
-        let ids = match (change, self.declarations.named.get(name)) {
+        let ids = match (change, found) {
             (Some(change), _) => {
                 let stand = Stand { origin: change.origin.clone(), in_file: false };
                 self.model_pipeline(name, &change.pipeline, &stand)
             }
-            (None, Some((place, Named::Model(body)))) => {
-                let stand = Stand { origin: Origin::File(self.sources.place(*place)), in_file: true };
-                if self.circle(name, span) {
+            (None, Some(Found { file, name: own, span: place, named: Named::Model(body) })) => {
+                let stand = Stand { origin: Origin::File(self.sources.place(place)), in_file: true };
+                let circle = self.key(file, own);
+                if self.circle(&circle, span) {
                     return None;
                 }
-                self.using.push((name.to_owned(), span));
-                let ids = self.model_pipeline(name, body, &stand);
+                self.using.push((circle, span));
+                let ids = self.inside(file, name, span, |s| s.model_pipeline(own, body, &stand));
                 self.using.pop();
                 ids
             }
             (None, _) => self.default_model(span).map(|id| vec![id]),
         };
-        self.model_ids.insert(name.to_owned(), ids.clone().unwrap_or_default());
+        self.model_ids.insert(key, ids.clone().unwrap_or_default());
         ids
     }
 
@@ -122,7 +133,7 @@ impl Lowerer<'_> {
             options: IndexMap::new(),
             span,
             origin: Origin::Default,
-            base: self.settings.base.clone(),
+            base: self.base().to_path_buf(),
         }))
     }
 
@@ -166,14 +177,15 @@ impl Lowerer<'_> {
             }
         };
         let callee = path.text();
-        match self.declarations.named.get(callee.as_str()) {
-            Some((_, Named::Model(_))) => return self.changed_model(&callee, path.span, args, stand),
-            Some((_, Named::Unreadable)) => return None,
-            Some((other, named)) => {
+        match self.find(&callee) {
+            Some(Found { named: Named::Model(_), .. }) => return self.changed_model(&callee, path.span, args, stand),
+            Some(Found { named: Named::Unreadable, .. }) => return None,
+            Some(Found { span: other, named, .. }) => {
                 let message = format!("`{callee}` is a {}, not a model", named.kind());
-                self.error(Diagnostic::error(Code::E207, path.span, message).also(*other, "declared here"));
+                self.error(Diagnostic::error(Code::E207, path.span, message).also(other, "declared here"));
                 return None;
             }
+            None if self.reports_member(&callee, path.span) => return None,
             None if callee == "llm" => return self.changed_model("llm", path.span, args, stand),
             None => {}
         }
@@ -189,7 +201,7 @@ impl Lowerer<'_> {
             return None;
         };
         let name = if name.is_empty() { callee.clone() } else { name.to_owned() };
-        let base = if stand.in_file { self.settings.base.clone() } else { self.settings.cwd.clone() };
+        let base = if stand.in_file { self.base().to_path_buf() } else { self.settings.cwd.clone() };
         let mut entry = ModelEntry {
             name,
             spec,
@@ -200,19 +212,22 @@ impl Lowerer<'_> {
             base,
         };
         let fine = self.options(&mut entry, args, stand);
-        if fine && entry.argument.is_none() && spec.argument_required {
+        let enough = spec.instead.iter().any(|name| entry.options.contains_key(name));
+        if fine && entry.argument.is_none() && spec.argument_required && !enough {
             let message = format!("`{callee}` needs its {}", spec.argument.name);
             let help = format!("as in `{callee}(\"…\")`: {}", spec.argument.doc);
-            self.error(Diagnostic::error(Code::E210, operand.span, message).help(help));
+            let mut diagnostic = Diagnostic::error(Code::E210, operand.span, message).help(help);
+            for name in spec.instead {
+                let doc = spec.option(name).map_or("", |o| o.doc);
+                diagnostic = diagnostic.help(format!("or `{callee}({name}: \"…\")`: {doc}"));
+            }
+            self.error(diagnostic);
             return None;
         }
         fine.then(|| vec![self.add_model(entry)])
     }
 
     fn unknown_provider(&self, name: &str, span: Span) -> Diagnostic {
-        if LATER_PROVIDERS.contains(&name) {
-            return later(span, &format!("the provider `{name}`"));
-        }
         if name == "local" {
             return Diagnostic::error(Code::E206, span, "this build has no `local` provider")
                 .help("build chainrun with the feature `local`, which is on by default");
@@ -315,9 +330,10 @@ impl Lowerer<'_> {
         let place = Place::new(&scope);
         match (&operand.kind, spec.kind) {
             (OperandKind::Number(number), kind)
-                if kind == OptionKind::Duration || (kind == OptionKind::Any && !number.unit.is_empty()) =>
+                if matches!(kind, OptionKind::Duration | OptionKind::Limit)
+                    || (kind == OptionKind::Any && !number.unit.is_empty()) =>
             {
-                match duration(number) {
+                match duration(number).and_then(|d| bound(spec, d, number.span)) {
                     Ok(d) => return Some(OptionCell::Constant(OptionValue::Duration(d))),
                     Err(diagnostic) => {
                         self.error(diagnostic);
@@ -388,6 +404,15 @@ impl Lowerer<'_> {
         self.error(diagnostic);
         None
     }
+}
+
+/// A length of time, refused where it bounds something and is nothing.
+fn bound(spec: &OptionSpec, length: std::time::Duration, span: Span) -> Result<std::time::Duration, Diagnostic> {
+    if spec.kind == OptionKind::Limit && length.is_zero() {
+        let message = format!("`{}` wants {}, found nothing", spec.name, spec.kind.describe());
+        return Err(Diagnostic::error(Code::E209, span, message).help("without a bound, leave it out"));
+    }
+    Ok(length)
 }
 
 /// An option that a provider does not have.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::asking::{can_be_asked, takes_text};
-use super::declarations::later;
 use super::lower::Lowerer;
 use super::prompts::list;
 use super::scope::{Home, Scope};
@@ -82,10 +81,6 @@ impl Lowerer<'_> {
     pub(super) fn parser_call(&mut self, path: &Path, args: Option<&[Arg]>, span: Span) -> Option<Arc<Parser>> {
         let name = path.text();
         let spec = parsers::find(&name)?;
-        if spec.later {
-            self.error(later(path.span, &format!("the parser `{name}`")));
-            return None;
-        }
         let (mut ty, mut pattern, mut fine) = (None, None, true);
         let mut options: IndexMap<String, Value> = IndexMap::new();
         let mut places: IndexMap<String, Span> = IndexMap::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::declarations::{Named, later};
+use super::declarations::Named;
 use super::lower::{Lowerer, ambiguous};
 use super::scope::{Given, Meaning, Scope, field_names};
 use super::{Cell, Evaluation, PromptPart, Ref, Rendering};
@@ -33,7 +33,7 @@ impl<'s> Place<'s> {
     }
 }
 
-fn template_error(error: TemplateError, whole: Span, locate: impl Fn(&Range<usize>) -> Span) -> Diagnostic {
+pub fn template_error(error: TemplateError, whole: Span, locate: impl Fn(&Range<usize>) -> Span) -> Diagnostic {
     let span = error.range.as_ref().map_or(whole, locate);
     error.help.into_iter().fold(Diagnostic::error(Code::E110, span, error.message), Diagnostic::help)
 }
@@ -101,7 +101,7 @@ impl Lowerer<'_> {
         for name_use in uses {
             let Some(PathPart::Name(name)) = name_use.path.first() else { continue };
             let span = locate(&name_use.name_range);
-            match self.name(name, span, place) {
+            match self.value_named(name_use, name, span, &locate, place) {
                 Some((cell, ty)) => {
                     fine &= self.fields(name_use, &ty, &locate).is_some();
                     out.insert(name.clone(), cell);
@@ -115,10 +115,36 @@ impl Lowerer<'_> {
     fn path_type(&mut self, name_use: &NameUse, locate: impl Fn(&Range<usize>) -> Span, place: &Place) -> Option<Type> {
         let Some(PathPart::Name(name)) = name_use.path.first() else { return None };
         let before = self.diagnostics.len();
-        let (_, ty) = self.name(name, locate(&name_use.name_range), place)?;
+        let (_, ty) = self.value_named(name_use, name, locate(&name_use.name_range), &locate, place)?;
         let ty = self.fields(name_use, &ty, &locate);
         self.diagnostics.truncate(before);
         ty
+    }
+
+    /// What the first name of a path means: a library, or a value in reach.
+    fn value_named(
+        &mut self,
+        name_use: &NameUse,
+        name: &str,
+        span: Span,
+        locate: &impl Fn(&Range<usize>) -> Span,
+        place: &Place,
+    ) -> Option<(Cell, Type)> {
+        let Some(number) = self.library_named(name, place.scope) else {
+            if name_use.path.len() > 1 && self.is_unreadable(&format!("{name}.")) && place.scope.binding(name).is_none()
+            {
+                return None;
+            }
+            let (cell, ty) = self.name(name, span, place)?;
+            return (!self.in_library() || self.fits_library(name, &ty, span, place.scope)).then_some((cell, ty));
+        };
+        if place.scope.field(name).is_some()
+            && let Some((other, _)) = self.declarations.named.get(name)
+        {
+            self.error(ambiguous(name, span, *other, "and a library is called so"));
+            return None;
+        }
+        self.library_value(name_use, number, locate)
     }
 
     /// What a bare name of a template means, and its type.
@@ -159,7 +185,7 @@ impl Lowerer<'_> {
             Meaning::Home(home, ty) => Some((Cell::Ref(home.seen_from(depth)), ty)),
             Meaning::Field(home, ty) => {
                 if !scope.closed
-                    && let Some((param, _)) = self.declarations.variables.get(name)
+                    && let Some((param, _)) = self.root.variables.get(name)
                 {
                     let other = param.name.span;
                     self.error(ambiguous(name, span, other, "and a variable is called so"));
@@ -203,13 +229,17 @@ impl Lowerer<'_> {
 
     fn variable_name(&mut self, name: &str, span: Span, place: &Place) -> Option<(Cell, Type)> {
         let scope = place.scope;
-        if let Some(declared) = self.declarations.secrets.get(name) {
+        let secrets = [&self.declarations.secrets, &self.root.secrets];
+        if let Some(declared) = secrets.into_iter().find_map(|s| s.get(name)) {
             let diagnostic =
                 Diagnostic::error(Code::E215, span, format!("`{name}` is a secret, and no template may read it"))
                     .also(*declared, "declared here")
                     .help(format!("a secret stands bare in an option of a model: `api_key: {name}`"));
             self.error(diagnostic);
             return None;
+        }
+        if self.in_library() {
+            return self.library_name(name, span, place);
         }
         if !scope.closed {
             let known = scope.known();
@@ -248,7 +278,12 @@ impl Lowerer<'_> {
     }
 
     /// The type at the end of a path of fields.
-    fn fields(&mut self, name_use: &NameUse, ty: &Type, locate: &impl Fn(&Range<usize>) -> Span) -> Option<Type> {
+    pub(super) fn fields(
+        &mut self,
+        name_use: &NameUse,
+        ty: &Type,
+        locate: &impl Fn(&Range<usize>) -> Span,
+    ) -> Option<Type> {
         let mut ty = ty.clone();
         let last = name_use.path.len().saturating_sub(1);
         for (i, part) in name_use.path.iter().enumerate().skip(1) {
@@ -285,7 +320,16 @@ impl Lowerer<'_> {
             .binding(name)
             .map(|b| b.span)
             .or_else(|| scope.given.get(name).map(|g| g.span))
-            .or_else(|| if scope.closed { None } else { self.variable_span(name) });
+            .or_else(|| match self.declarations.named.get(name) {
+                Some((span, Named::Library(_))) => Some(*span),
+                _ => None,
+            })
+            .or_else(|| match scope.closed {
+                true => None,
+                // A library's own names must not depend on the variables of who uses it.
+                false if self.in_library() => self.declarations.variables.get(name).map(|(p, _)| p.name.span),
+                false => self.variable_span(name),
+            });
         match other {
             Some(other) => {
                 let diagnostic = Diagnostic::error(
@@ -383,10 +427,10 @@ impl Lowerer<'_> {
                     Some(more) => parts.extend(more),
                     None => fine = false,
                 },
-                PromptEntry::Examples(span) => {
-                    self.error(later(*span, "`examples`"));
-                    fine = false;
-                }
+                PromptEntry::Examples(entry) => match self.examples(entry, place) {
+                    Some(part) => parts.push(part),
+                    None => fine = false,
+                },
             }
         }
         fine.then_some(parts)
@@ -407,33 +451,36 @@ impl Lowerer<'_> {
     }
 
     fn spliced(&mut self, name: &str, span: Span, place: &Place) -> Option<Vec<PromptPart>> {
-        match self.declarations.named.get(name) {
+        let found = self.find(name);
+        match found.map(|f| (f.span, f.named)) {
             Some((_, Named::Prompt(body))) => {
-                if self.circle(name, span) || self.using.len() > 100 {
+                let callee = found.map(|f| self.callee(name, &f))?;
+                if self.circle(&callee.key, span) || self.using.len() > 100 {
                     return None;
                 }
-                self.using.push((name.to_owned(), span));
-                let parts = match body {
-                    PromptBody::Block(entries) => self.prompt_parts(entries, place),
+                self.using.push((callee.key, span));
+                let parts = self.inside(callee.file, name, span, |s| match body {
+                    PromptBody::Block(entries) => s.prompt_parts(entries, place),
                     PromptBody::Text(text) => {
-                        self.no_control_tokens(text);
-                        self.template(text, place).map(|t| vec![PromptPart::Message(Role::User, t)])
+                        s.no_control_tokens(text);
+                        s.template(text, place).map(|t| vec![PromptPart::Message(Role::User, t)])
                     }
                     PromptBody::Raw(_) => {
                         let message = format!("`{name}` is a raw prompt, which has no messages");
-                        self.error(Diagnostic::error(Code::E207, span, message));
+                        s.error(Diagnostic::error(Code::E207, span, message));
                         None
                     }
-                };
+                });
                 self.using.pop();
                 parts
             }
             Some((_, Named::Unreadable)) => None,
             Some((other, named)) => {
                 let message = format!("`{name}` is a {}; `messages` splices a prompt", named.kind());
-                self.error(Diagnostic::error(Code::E207, span, message).also(*other, "declared here"));
+                self.error(Diagnostic::error(Code::E207, span, message).also(other, "declared here"));
                 None
             }
+            None if self.reports_member(name, span) => None,
             None => {
                 let prompts = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Prompt(_)));
                 let names: Vec<&str> = prompts.map(|(n, _)| *n).collect();
@@ -452,10 +499,12 @@ impl Lowerer<'_> {
             PromptBody::Text(text) | PromptBody::Raw(text) => vec![text],
             PromptBody::Block(entries) => entries
                 .iter()
-                .filter_map(|e| match e {
-                    PromptEntry::Role(role) => Some(&role.text),
-                    _ => None,
+                .flat_map(|e| match e {
+                    PromptEntry::Role(role) => std::slice::from_ref(role),
+                    PromptEntry::Examples(entry) => entry.roles.as_slice(),
+                    _ => &[],
                 })
+                .map(|role| &role.text)
                 .collect(),
         };
         for text in texts {

@@ -82,6 +82,8 @@ pub struct Scope {
     pub ahead: Option<Arc<Parser>>,
     /// Whether variables of the file are out of sight: a chain with parameters.
     pub closed: bool,
+    /// The number of the file whose chain closed it.
+    pub closed_in: usize,
 }
 
 /// What a name means at a place.

@@ -355,7 +355,7 @@ impl Lowerer<'_> {
         match &operand.kind {
             OperandKind::Raw(_) => true,
             OperandKind::Call { path, .. } => {
-                matches!(self.declarations.named.get(path.text().as_str()), Some((_, Named::Prompt(_))))
+                self.find(&path.text()).is_some_and(|f| matches!(f.named, Named::Prompt(_)))
             }
             _ => false,
         }

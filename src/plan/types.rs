@@ -20,17 +20,24 @@ pub enum Met {
 /// Declared types by name.
 pub type TypeCache = HashMap<String, Met>;
 
+/// The types of each file, by the file's number.
+pub type TypeCaches = HashMap<usize, TypeCache>;
+
 /// Resolves types as written against a file's declarations.
 pub struct TypeResolver<'a, 'b> {
+    /// The declarations of the file that is run, with its libraries.
+    pub main: &'a Declarations<'a>,
+    /// The types of the other files.
+    pub caches: &'b mut TypeCaches,
     /// The file's declarations.
-    pub declarations: &'b Declarations<'a>,
+    pub declarations: &'a Declarations<'a>,
     /// Where what is wrong goes.
     pub diagnostics: &'b mut Vec<Diagnostic>,
     /// Declared types that are resolved already.
     pub cache: &'b mut TypeCache,
 }
 
-impl TypeResolver<'_, '_> {
+impl<'a> TypeResolver<'a, '_> {
     /// The type that `ty` says; `any` where it is wrong, which is reported.
     pub fn resolve(&mut self, ty: &TypeExpr) -> Type {
         match &ty.kind {
@@ -100,11 +107,19 @@ impl TypeResolver<'_, '_> {
         match self.declarations.named.get(name.as_str()) {
             Some((_, Named::Type(body, doc))) => self.declared(&name, body, *doc, path),
             Some((_, Named::Unreadable)) => Type::Any,
+            Some((_, Named::Imported(number, of))) => self.of_library(*number, of, path),
             Some((span, other)) => {
                 let message = format!("`{name}` is a {}, not a type", other.kind());
                 self.diagnostics.push(Diagnostic::error(Code::E207, path.span, message).also(*span, "declared here"));
                 Type::Any
             }
+            None if matches!(name.split_once('.'), Some((first, _)) if matches!(self.declarations.named.get(first), Some((_, Named::Unreadable)))) => {
+                Type::Any
+            }
+            None if self.library(&name).is_some() => match self.library(&name) {
+                Some((number, of)) => self.of_library(number, &of, path),
+                None => Type::Any,
+            },
             None => {
                 let declared = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Type(..)));
                 let names = BUILT_IN_TYPES.iter().copied().chain(declared.map(|(n, _)| *n));
@@ -115,6 +130,44 @@ impl TypeResolver<'_, '_> {
                 Type::Any
             }
         }
+    }
+
+    /// The library and the member that a dotted name says.
+    fn library(&self, name: &str) -> Option<(usize, String)> {
+        let (library, member) = name.split_once('.')?;
+        match self.declarations.named.get(library) {
+            Some((_, Named::Library(number))) => Some((*number, member.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// A type that a library declares, resolved in its file.
+    fn of_library(&mut self, number: usize, name: &str, path: &Path) -> Type {
+        let library: &'a Declarations<'a> = self.main.numbered(number);
+        let (name, body, doc) = match library.member(name) {
+            Some((name, _, Named::Type(body, doc))) => (name, *body, *doc),
+            Some((_, _, Named::Unreadable)) => return Type::Any,
+            Some((_, span, other)) => {
+                let message = format!("`{}` is a {}, not a type", path.text(), other.kind());
+                self.diagnostics.push(Diagnostic::error(Code::E207, path.span, message).also(span, "declared here"));
+                return Type::Any;
+            }
+            None => {
+                self.diagnostics.extend(library.no_member(name, path.span));
+                return Type::Any;
+            }
+        };
+        let mut cache = self.caches.remove(&number).unwrap_or_default();
+        let mut inner = TypeResolver {
+            main: self.main,
+            caches: &mut *self.caches,
+            declarations: library,
+            diagnostics: &mut *self.diagnostics,
+            cache: &mut cache,
+        };
+        let ty = inner.declared(name, body, doc, path);
+        self.caches.insert(number, cache);
+        ty
     }
 
     fn declared(&mut self, name: &str, body: &TypeBody, doc: Option<&str>, path: &Path) -> Type {

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::declarations::{CONTROL_STAGES, ChainDecl, LATER_STAGES, Named, later};
+use super::declarations::{CONTROL_STAGES, ChainDecl, LATER_STAGES, Named, STAGES, later};
 use super::lower::Lowerer;
+use super::names::Callee;
 use super::prompts::{Place, list, type_of};
 use super::scope::{Binding, Home, Scope};
 use super::{Argument, Cell, NodeKind, PromptPart, Ref};
@@ -25,23 +26,35 @@ impl Lowerer<'_> {
         ahead: Option<&Parser>,
     ) -> Option<(Home, Type)> {
         let name = path.text();
-        let declarations = self.declarations;
-        match declarations.named.get(name.as_str()) {
-            Some((_, Named::Prompt(body))) => return self.prompt_stage(&name, body, args, span, scope, ahead),
-            Some((_, Named::Chain(chain))) => return self.chain_stage(&name, chain, args, span, scope),
-            Some((_, Named::Unreadable)) => return None,
-            Some((other, named @ (Named::Type(..) | Named::Model(_)))) => {
-                let message = format!("`{name}` is a {}, not a stage", named.kind());
-                self.error(Diagnostic::error(Code::E207, path.span, message).also(*other, "declared here"));
-                return None;
+        if let Some(found) = self.find(&name) {
+            let callee = self.callee(&name, &found);
+            match found.named {
+                Named::Prompt(body) => return self.prompt_stage(&callee, body, args, span, scope, ahead),
+                Named::Chain(chain) => return self.chain_stage(&callee, chain, args, span, scope),
+                Named::Unreadable => return None,
+                named => {
+                    let message = format!("`{name}` is a {}, not a stage", named.kind());
+                    let mut diagnostic =
+                        Diagnostic::error(Code::E207, path.span, message).also(found.span, "declared here");
+                    if let Named::Library(_) = named {
+                        diagnostic = diagnostic.help(format!("name what it declares: `{name}.…`"));
+                    }
+                    self.error(diagnostic);
+                    return None;
+                }
             }
-            None => {}
+        }
+        if self.reports_member(&name, path.span) {
+            return None;
         }
         if parsers::find(&name).is_some() {
             return self.parser_node(path, args, span, scope);
         }
-        if name == "fill" {
-            return self.fill(args, span, scope);
+        match name.as_str() {
+            "fill" => return self.fill(args, span, scope),
+            "file" | "files" => return self.files_stage(&name, args, span, scope),
+            "exec" => return self.exec_stage(args, span, scope),
+            _ => {}
         }
         if CONTROL_STAGES.contains(&name.as_str()) {
             return self.control(&name, args.unwrap_or_default(), span, scope);
@@ -76,10 +89,12 @@ impl Lowerer<'_> {
         }
         let code = if called { Code::E206 } else { Code::E203 };
         let what = if called { "provider, parser, prompt or chain" } else { "prompt, model, chain or parser" };
-        let declared = declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..)));
+        let declared =
+            declarations.named.iter().filter(|(_, (_, n))| !matches!(n, Named::Type(..) | Named::Library(_)));
         let mut names: Vec<String> = declared.map(|(n, _)| (*n).to_owned()).collect();
         let built_in = parsers::names().chain(crate::providers::PROVIDERS.iter().map(|s| s.name));
-        names.extend(built_in.chain(CONTROL_STAGES.iter().copied()).chain(["fill", "llm"]).map(str::to_owned));
+        let built_in = built_in.chain(CONTROL_STAGES.iter().copied()).chain(STAGES.iter().copied());
+        names.extend(built_in.chain(["llm"]).map(str::to_owned));
         let diagnostic = Diagnostic::error(code, path.span, format!("there is no {what} `{name}`"));
         let near = crate::value::nearest(name, names.iter().map(String::as_str));
         match near {
@@ -90,13 +105,14 @@ impl Lowerer<'_> {
 
     pub(super) fn prompt_stage(
         &mut self,
-        name: &str,
+        callee: &Callee,
         body: &PromptBody,
         args: Option<&[Arg]>,
         span: Span,
         scope: &Scope,
         ahead: Option<&Parser>,
     ) -> Option<(Home, Type)> {
+        let name = &callee.name;
         let mut inner = scope.clone();
         let mut fine = true;
         for arg in self.named_arguments(args, &format!("the prompt `{name}`")) {
@@ -107,23 +123,13 @@ impl Lowerer<'_> {
                 None => fine = false,
             }
         }
-        if self.circle(name, span) {
+        if self.circle(&callee.key, span) {
             return None;
         }
-        self.using.push((name.to_owned(), span));
+        self.using.push((callee.key.clone(), span));
         self.asked.push(HashSet::new());
         let place = Place { scope: &inner, ahead, infer: Type::Text };
-        let lowered = match body {
-            PromptBody::Text(text) => {
-                self.no_control_tokens(text);
-                self.template(text, &place).map(|t| (NodeKind::Text(t), Type::Text))
-            }
-            PromptBody::Raw(text) => self.template(text, &place).map(|t| (NodeKind::Raw(t), Type::Raw)),
-            PromptBody::Block(entries) => self.prompt_parts(entries, &place).map(|parts| {
-                let parts: Vec<PromptPart> = parts;
-                (NodeKind::Prompt(Arc::new(parts)), Type::Prompt)
-            }),
-        };
+        let lowered = self.inside(callee.file, name, span, |s| s.prompt_body(body, &place));
         let asked = self.asked.pop().unwrap_or_default();
         self.using.pop();
         fine &= self.unused_arguments(args, &asked, &format!("the prompt `{name}`"));
@@ -132,6 +138,20 @@ impl Lowerer<'_> {
             return None;
         }
         Some(self.place_node(span, kind, ty, scope))
+    }
+
+    fn prompt_body(&mut self, body: &PromptBody, place: &Place) -> Option<(NodeKind, Type)> {
+        match body {
+            PromptBody::Text(text) => {
+                self.no_control_tokens(text);
+                self.template(text, place).map(|t| (NodeKind::Text(t), Type::Text))
+            }
+            PromptBody::Raw(text) => self.template(text, place).map(|t| (NodeKind::Raw(t), Type::Raw)),
+            PromptBody::Block(entries) => self.prompt_parts(entries, place).map(|parts| {
+                let parts: Vec<PromptPart> = parts;
+                (NodeKind::Prompt(Arc::new(parts)), Type::Prompt)
+            }),
+        }
     }
 
     /// The named arguments of a prompt or chain; unnamed and repeated ones are reported.
@@ -177,21 +197,22 @@ impl Lowerer<'_> {
 
     pub(super) fn chain_stage(
         &mut self,
-        name: &str,
+        callee: &Callee,
         chain: &ChainDecl,
         args: Option<&[Arg]>,
         span: Span,
         scope: &Scope,
     ) -> Option<(Home, Type)> {
+        let name = &callee.name;
         let whose = format!("the chain `{name}`");
         let given = self.named_arguments(args, &whose);
         let depth = self.depth() + 1;
-        let mut inner = Scope { closed: scope.closed, ..Scope::default() };
+        let mut inner = Scope { closed: scope.closed, closed_in: scope.closed_in, ..Scope::default() };
         let mut arguments = Vec::new();
         let mut fine = true;
         match chain.params {
             Some(params) => {
-                inner.closed = true;
+                (inner.closed, inner.closed_in) = (true, callee.file);
                 let params = self.distinct_parameters(params);
                 for (name, arg) in &given {
                     if !params.iter().any(|p| p.name.name == name.name) {
@@ -208,7 +229,7 @@ impl Lowerer<'_> {
                     }
                 }
                 for param in params {
-                    match self.parameter_value(param, &given, span, scope, &whose) {
+                    match self.parameter_value(param, &given, span, scope, callee) {
                         Some(argument) => {
                             let home = Home::Argument(depth, arguments.len() as u32);
                             let binding = Binding {
@@ -222,7 +243,7 @@ impl Lowerer<'_> {
                         }
                         None => {
                             fine = false;
-                            let ty = self.resolve_type(&param.ty);
+                            let ty = self.inside(callee.file, name, span, |s| s.resolve_type(&param.ty));
                             let home = Home::Argument(depth, 0);
                             inner.names.push(Binding {
                                 name: param.name.name.clone(),
@@ -253,7 +274,7 @@ impl Lowerer<'_> {
             }
         }
         self.asked.push(HashSet::new());
-        let lowered = self.used_chain(name, chain, span, inner, scope);
+        let lowered = self.used_chain(callee, chain, span, inner, scope);
         let asked = self.asked.pop().unwrap_or_default();
         if let Some(outer) = self.asked.last_mut() {
             outer.extend(asked.iter().cloned());
@@ -276,10 +297,11 @@ impl Lowerer<'_> {
         given: &[(&Ident, &Arg)],
         span: Span,
         scope: &Scope,
-        whose: &str,
+        callee: &Callee,
     ) -> Option<Argument> {
         let name = &param.name.name;
-        let ty = self.resolve_type(&param.ty);
+        let declared = self.inside(callee.file, &callee.name, span, |s| s.parameter(param, None));
+        let ty = declared.ty;
         let (cell, found, place) = match given.iter().find(|(n, _)| n.name == *name) {
             Some((_, arg)) => {
                 let (cell, found) = self.cell(&arg.value, scope)?;
@@ -287,16 +309,15 @@ impl Lowerer<'_> {
             }
             None => match self.name_in_reach(name, span, scope) {
                 Some((cell, found)) => (cell, found, span),
-                None => match self.parameter(param, None).default {
+                None => match declared.default {
                     Some(value) => (Cell::Constant(value.clone()), type_of(&value), param.name.span),
                     None if param.default.is_some() => return None,
                     None => {
-                        let diagnostic = Diagnostic::error(Code::E210, span, format!("{whose} needs `{name}`: {ty}"))
+                        let chain = &callee.name;
+                        let message = format!("the chain `{chain}` needs `{name}`: {ty}");
+                        let diagnostic = Diagnostic::error(Code::E210, span, message)
                             .also(param.name.span, "declared here, without a default")
-                            .help(format!(
-                                "give it: `{}({name}: {{{{ … }}}})`",
-                                whose.trim_start_matches("the chain ").trim_matches('`')
-                            ));
+                            .help(format!("give it: `{chain}({name}: {{{{ … }}}})`"));
                         self.error(diagnostic);
                         return None;
                     }
@@ -316,7 +337,8 @@ impl Lowerer<'_> {
     pub(super) fn name_in_reach(&mut self, name: &str, span: Span, scope: &Scope) -> Option<(Cell, Type)> {
         use super::scope::Meaning;
         let depth = self.depth();
-        let declared = self.declarations.variables.contains_key(name) && !scope.closed;
+        let declared =
+            !scope.closed && (self.root.variables.contains_key(name) || self.declarations.variables.contains_key(name));
         match scope.meaning(name) {
             Meaning::Given(given) => Some((given.cell, given.ty)),
             Meaning::Both(other) => {
@@ -325,13 +347,18 @@ impl Lowerer<'_> {
             }
             Meaning::Home(home, ty) => Some((Cell::Ref(home.seen_from(depth)), ty)),
             Meaning::Field(home, ty) => {
-                if declared && let Some(other) = self.variable_span(name) {
+                if !scope.closed
+                    && let Some(other) = self.root.variables.get(name).map(|(p, _)| p.name.span)
+                {
                     self.error(super::lower::ambiguous(name, span, other, "and a variable is called so"));
                     return None;
                 }
                 Some((Cell::Field(home.seen_from(depth), name.to_owned()), ty))
             }
             Meaning::Unknown if declared => {
+                if self.in_library() {
+                    return self.library_name(name, span, &Place::new(scope));
+                }
                 self.variable(name, span, &Type::Text, &[]).map(|(i, ty)| (Cell::Ref(Ref::Variable(i)), ty))
             }
             Meaning::Unknown => None,

@@ -154,6 +154,11 @@ pub fn convert(value: Value, kind: OptionKind) -> Result<OptionValue, String> {
         (OptionKind::Float(low, high), Value::Float(x)) => (low..=high).contains(x),
         (OptionKind::Texts, Value::Text(_)) => true,
         (OptionKind::Texts, Value::List(items)) => items.iter().all(|v| matches!(v, Value::Text(_))),
+        // A variable has no number with a unit: its text does for one.
+        (OptionKind::Duration | OptionKind::Limit, Value::Text(text)) => {
+            let length = text_duration(text).filter(|d| kind == OptionKind::Duration || !d.is_zero());
+            return length.map(OptionValue::Duration).ok_or_else(wants);
+        }
         (OptionKind::Size, Value::Int(n)) if *n > 0 => return Ok(OptionValue::Size(*n as u64)),
         (OptionKind::Size, Value::Text(text)) => {
             return size(text).map(OptionValue::Size).ok_or_else(wants);
@@ -161,6 +166,15 @@ pub fn convert(value: Value, kind: OptionKind) -> Result<OptionValue, String> {
         _ => false,
     };
     if ok { Ok(OptionValue::Value(value)) } else { Err(wants()) }
+}
+
+/// A duration as text, as `30s`.
+fn text_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (_, seconds) = UNITS.iter().find(|(unit, _)| *unit == &text[digits.len()..])?;
+    let total = digits.parse::<f64>().ok()? * seconds;
+    (0.0..=1e9).contains(&total).then(|| Duration::from_secs_f64(total))
 }
 
 fn shown(value: &Value) -> String {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use super::spec::{CALL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::{
+    BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
+    Spec,
+};
 use crate::config::Context;
 use crate::event::Sink;
 use crate::value::{Answer, Finish, Request, RequestInput, Role, Usage, Value};
@@ -20,9 +24,13 @@ pub static SPEC: Spec = Spec {
         "what it answers, always; of a list, one after the other, and it fails when they run out",
     ),
     argument_required: false,
-    options: &[OPTIONS, super::spec::CALL_OPTIONS],
+    instead: &[],
+    options: &[OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: &[],
+    // A file under test is checked as it would be for the real model.
+    enforces: |_| Enforcement::Written,
     build,
+    spoken: true,
 };
 
 const NO_EFFECT: &str = "no effect here: the answer is written; taken so that `fake` can stand in for any model";
@@ -66,6 +74,7 @@ struct Fake {
     /// Calls begun so far; all users of the model share it.
     calls: AtomicUsize,
     delay: Duration,
+    idle: Duration,
     chunks: Option<usize>,
     fail: Option<String>,
     finish: Finish,
@@ -77,10 +86,15 @@ struct Fake {
 fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
     let fail = config.text("fail");
     let script = script(config, fail.is_some())?;
+    if let (Script::Each(_), Some(true)) = (&script, config.bool("repeatable")) {
+        let message = "`repeatable`: a list of answers gives the next one to the same prompt";
+        return Err(ProviderError::new(ErrorKind::Refused, message).help("one text answers every call"));
+    }
     Ok(Arc::new(Fake {
         script,
         calls: AtomicUsize::new(0),
         delay: config.duration("delay").unwrap_or_default(),
+        idle: config.idle_timeout(),
         chunks: config.int("chunks").and_then(|n| usize::try_from(n).ok()),
         fail,
         finish: if config.text("finish").as_deref() == Some("length") { Finish::Length } else { Finish::Stop },
@@ -151,7 +165,13 @@ impl Fake {
         // Counted before the wait, so that answers go out in the order in which calls begin.
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
+            tokio::time::sleep(self.delay.min(self.idle)).await;
+        }
+        if self.delay > self.idle {
+            let message = format!("the fake model gave nothing for {:?}", self.idle);
+            return Err(
+                ProviderError::new(ErrorKind::TimedOut, message).help("`idle_timeout:` on the model waits longer")
+            );
         }
         if let Some(reason) = &self.fail {
             return Err(ProviderError::new(ErrorKind::Scripted, reason.clone()));
@@ -178,8 +198,7 @@ impl Fake {
 
 impl Provider for Fake {
     fn caps(&self) -> Caps {
-        // It enforces no schema, but says it could: a file under test is checked as it would be for the real model.
-        Caps { concurrency: CONCURRENCY, context: None, json_schema: true }
+        Caps { concurrency: CONCURRENCY, context: None }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use super::{
+    BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
+    Spec,
+};
 use crate::config::Context;
 use crate::engine::{Description, EngineError, Job, Piece, Sampling, Service, Span, Turn};
 use crate::event::Sink;
@@ -21,9 +24,12 @@ pub static SPEC: Spec = Spec {
         "a name that `chainrun models list` shows, or the path of a .gguf file, relative to the .chain file",
     ),
     argument_required: true,
+    instead: &[],
     options: &[OPTIONS, super::spec::CALL_OPTIONS],
     explained: EXPLAINED,
+    enforces: |_| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
     build,
+    spoken: true,
 };
 
 const MAX_TOKENS: usize = 512;
@@ -60,6 +66,8 @@ static OPTIONS: &[OptionSpec] = &[
         .default("\"auto\""),
     OptionSpec::new("threads", OptionKind::Int(1, 64), "threads that compute; the answer is the same with any number")
         .default("half of the processor's, at most 4"),
+    OptionSpec::new("repeatable", OptionKind::Bool, "the same text to the same prompt; this engine knows no other way")
+        .default("true"),
     OptionSpec::new("task", OptionKind::Choice(&["text-generation"]), "what the model does")
         .default("\"text-generation\""),
 ];
@@ -76,7 +84,8 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("do_sample", "`temperature: 0` takes the likeliest token, anything above chooses"),
     ("model_kwargs", "options are written straight: `temperature: 0.2`"),
     ("pipeline_kwargs", "options are written straight: `max_tokens: 100`"),
-    ("cache", "the same prompt gives the same answer: leave it out"),
+    ("idle_timeout", "the model runs inside the process: `timeout: 30s` bounds a call"),
+    ("allow_control_tokens", "values are read as plain text, whatever they hold: leave it out"),
 ];
 
 /// Which file is meant.
@@ -101,6 +110,13 @@ struct Local {
 
 fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
     check_device(config)?;
+    if config.bool("repeatable") == Some(false) {
+        return Err(ProviderError::new(
+            ErrorKind::Refused,
+            "`repeatable`: this engine always gives the same text again",
+        )
+        .help("leave it out; with `temperature:` another `seed:` gives another text"));
+    }
     let size = |name| config.int(name).and_then(|n| usize::try_from(n).ok());
     let number = |name, default| config.float(name).unwrap_or(default);
     // Half, as processors count two for one that computes; more than four gain little for models of this size.
@@ -220,7 +236,7 @@ impl Local {
         }
         let message =
             format!("the prompt has {count} tokens, and the context of `{}` is {window} with the answer", self.model);
-        let mut error = ProviderError::new(ErrorKind::Prompt, message);
+        let mut error = ProviderError::new(ErrorKind::Overflow, message);
         if let RequestInput::Messages(messages) = &request.input {
             for m in messages {
                 let tokens = about.tokenizer.encode(&[Span::new(m.text.as_str(), false)]).len();
@@ -290,7 +306,7 @@ impl Provider for Local {
     fn caps(&self) -> Caps {
         let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
         let context = service.as_ref().map(|s| s.description.shape.context as u64);
-        Caps { concurrency: 1, context, json_schema: false }
+        Caps { concurrency: 1, context }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
@@ -360,6 +376,18 @@ impl Provider for Local {
             *self.service.lock().unwrap_or_else(PoisonError::into_inner) = None;
             Err(ProviderError::new(ErrorKind::Broken, format!("`{}`: the model's thread ended", self.model)))
         })
+    }
+
+    fn weights(&self) -> Option<String> {
+        match &self.weights {
+            Weights::Named(entry) => Some(entry.sha256.to_owned()),
+            // To read a whole file for its digest would take longer than many an answer.
+            Weights::File(path) => {
+                let about = std::fs::metadata(path).ok()?;
+                let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+                Some(format!("{} {} {}", path.display(), about.len(), changed.as_nanos()))
+            }
+        }
     }
 
     fn missing(&self) -> Option<String> {

@@ -81,7 +81,7 @@ async fn a_long_prompt_is_refused_with_counts() {
     // The weights are there after this.
     ask(&[("max_tokens", Value::Int(1))], &say("a")).await;
     let error = provider.prepare(&say(&"word ".repeat(100))).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Prompt);
+    assert_eq!(error.kind, ErrorKind::Overflow);
     assert!(error.help.iter().any(|h| h.contains("the user message has")), "{error:?}");
 }
 

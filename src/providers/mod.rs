@@ -3,18 +3,22 @@
 pub mod control;
 mod options;
 mod spec;
+mod unspoken;
 
 pub mod fake;
+pub mod gpt4all;
+pub mod hf_endpoint;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod ollama;
+pub mod openai;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use options::{Extra, ModelConfig, OptionValue};
-pub use spec::{Effect, OptionKind, OptionSpec, Spec};
+pub use spec::{Effect, Enforcement, OptionKind, OptionSpec, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;
@@ -30,8 +34,6 @@ pub struct Caps {
     pub concurrency: usize,
     /// The context window in tokens, where known.
     pub context: Option<u64>,
-    /// Whether it makes an answer obey a JSON Schema.
-    pub json_schema: bool,
 }
 
 /// A call, ready to go: what `explain` shows and what a digest is taken of.
@@ -84,12 +86,16 @@ pub enum ErrorKind {
     Refused,
     /// The answer ended early or could not be read.
     Broken,
-    /// The prompt does not fit the context window, or holds control tokens.
+    /// The prompt cannot be sent: it is empty, or holds control tokens.
     Prompt,
+    /// The prompt does not fit the context window.
+    Overflow,
     /// The answer is larger than `max_response`.
     TooLarge,
     /// Weights are missing or cannot be read.
     Weights,
+    /// This version does not speak to the provider.
+    Unspoken,
     /// The fake model was told to fail.
     Scripted,
     /// The run was cancelled.
@@ -151,6 +157,11 @@ pub trait Provider: Send + Sync {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>>;
 
+    /// What the weights are known by: their digest, or what changes when they do. None where only a server knows.
+    fn weights(&self) -> Option<String> {
+        None
+    }
+
     /// What keeps the model from running now: missing weights, token or server name. Reads local files only.
     fn missing(&self) -> Option<String> {
         None
@@ -163,6 +174,9 @@ pub static PROVIDERS: &[&Spec] = &[
     #[cfg(feature = "local")]
     &local::SPEC,
     &ollama::SPEC,
+    &openai::SPEC,
+    &hf_endpoint::SPEC,
+    &gpt4all::SPEC,
 ];
 
 /// The provider called `name`.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::Spec;
+use super::{Enforcement, Spec};
 use crate::config::{Origin, Setting};
-use crate::value::{Secret, Value};
+use crate::value::{Constraint, Secret, Value};
 
 /// Options that go through to the server unread.
 pub type Extra = serde_json::Map<String, serde_json::Value>;
@@ -128,6 +128,16 @@ impl ModelConfig {
         match self.options.get("max_response").map(|s| &s.value) {
             Some(OptionValue::Size(n)) => *n,
             _ => MAX_RESPONSE,
+        }
+    }
+
+    /// What the model is held to, of what the parser behind it takes: nothing where `constrain: false` says so, or where
+    /// the provider has no means.
+    pub fn held_to(&self, constraint: Option<Constraint>) -> Option<Constraint> {
+        let wanted = constraint.filter(|_| self.bool("constrain") != Some(false))?;
+        match (self.spec.enforces)(&wanted) {
+            Enforcement::Enforced | Enforcement::Written => Some(wanted),
+            Enforcement::CheckedAlone(_) | Enforcement::Never(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{ModelConfig, Provider, ProviderError};
 use crate::config::Context;
+use crate::value::Constraint;
 
 /// What kind of value an option takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub enum OptionKind {
     Bool,
     /// A number with a unit, as `30s`.
     Duration,
+    /// The same, longer than nothing: a bound.
+    Limit,
     /// Text or a list of texts.
     Texts,
     /// A size in bytes, as `"64 MiB"`, or a whole number of bytes.
@@ -49,6 +52,7 @@ impl OptionKind {
             OptionKind::Float(low, high) => format!("number from {low} to {high}"),
             OptionKind::Bool => "bool: true or false".to_owned(),
             OptionKind::Duration => "a duration with its unit, as 30s (ms, s, m, h)".to_owned(),
+            OptionKind::Limit => "a duration above 0 with its unit, as 30s (ms, s, m, h)".to_owned(),
             OptionKind::Texts => "text or a list of texts".to_owned(),
             OptionKind::Size => "a size, as \"64 MiB\"".to_owned(),
             OptionKind::Map => "a map, as { key: value }".to_owned(),
@@ -86,6 +90,22 @@ pub struct OptionSpec {
     pub effect: Effect,
 }
 
+/// Whether a provider makes an answer obey a constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It does.
+    Enforced,
+    /// The model's answers are written: nothing needs to be enforced, and nothing is said of it.
+    Written,
+    /// It does not yet, and why; the answer is checked all the same.
+    CheckedAlone(&'static str),
+    /// It cannot, and why.
+    Never(String),
+}
+
+/// Says whether a provider makes an answer obey a constraint; pure.
+pub type Enforces = fn(&Constraint) -> Enforcement;
+
 /// Makes a provider from a checked configuration; opens nothing.
 pub type Build = fn(&ModelConfig, &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError>;
 
@@ -99,12 +119,18 @@ pub struct Spec {
     pub argument: OptionSpec,
     /// Whether the first argument must stand.
     pub argument_required: bool,
+    /// Options that say enough by themselves, so that the first argument may be missing.
+    pub instead: &'static [&'static str],
     /// Its options, the shared ones among them.
     pub options: &'static [&'static [OptionSpec]],
     /// Spellings from elsewhere that are refused with a word on what to do instead.
     pub explained: &'static [(&'static str, &'static str)],
+    /// Which constraints it makes an answer obey.
+    pub enforces: Enforces,
     /// Makes the provider. Options are checked against this description before.
     pub build: Build,
+    /// Whether this version speaks to it; one that it does not is checked all the same.
+    pub spoken: bool,
 }
 
 impl Spec {
@@ -155,10 +181,38 @@ impl OptionSpec {
     }
 }
 
-/// Options of every provider: how a call is made.
+/// Options of every provider: how a call is made, and what becomes of its answer.
 pub static CALL_OPTIONS: &[OptionSpec] = &[
     call("retry", OptionKind::Int(0, 100), "0", "tries after the first, for failures that another try may mend"),
-    call("timeout", OptionKind::Duration, "off", "the longest time for one try, its stream included"),
-    call("idle_timeout", OptionKind::Duration, "5m", "the longest time without a byte from the server"),
+    call("timeout", OptionKind::Limit, "off", "the longest time for one try, its stream included"),
     call("max_response", OptionKind::Size, "64 MiB", "the largest answer"),
+    call("cache", OptionKind::Bool, "false", "keep answers on disk and give them again to the same call"),
+    call(
+        "constrain",
+        OptionKind::Bool,
+        "where it can",
+        "have the model held to what the parser takes: false never asks for it, true is an error where it cannot be had",
+    ),
+    call(
+        "overflow",
+        OptionKind::Choice(&["error", "truncate-oldest"]),
+        "\"error\"",
+        "what becomes of a prompt that does not fit the context window",
+    ),
 ];
+
+/// The option of every provider whose answers change unless something is done about it.
+pub static REPEATABLE: &[OptionSpec] =
+    &[call("repeatable", OptionKind::Bool, "false", "the same text to the same prompt, by whatever means there are")];
+
+/// Options of every provider that is a server.
+pub static SERVER_OPTIONS: &[OptionSpec] =
+    &[call("idle_timeout", OptionKind::Limit, "5m", "the longest time without a byte from the server")];
+
+/// The option of every server that tokenises rendered text itself.
+pub static CONTROL_OPTIONS: &[OptionSpec] = &[call(
+    "allow_control_tokens",
+    OptionKind::Bool,
+    "false",
+    "let values hold control tokens of a chat template, which the server obeys",
+)];

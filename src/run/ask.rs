@@ -2,15 +2,18 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::cache::{self, Unsaved};
+use super::fit::Fit;
 use super::frame::Frame;
 use super::stages::{all_failed, unparsed, wrong_input};
 use super::{Failure, Run, request};
 use crate::diag::{Code, Diagnostic};
-use crate::event::{EventKind, NodeId, Sink};
+use crate::event::{EventKind, FrameId, NodeId, Sink};
+use crate::parsers::Parser;
 use crate::plan::{Ask, ModelId, Node};
-use crate::providers::{ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
+use crate::providers::{Enforcement, ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
 use crate::value::{Answer, Finish, Message, Request, RequestInput, Role, Value};
 
 /// The first wait before another try, in seconds; it doubles with every try.
@@ -19,22 +22,29 @@ const FIRST_WAIT: f64 = 0.5;
 /// The longest wait that is not asked for by a server, in seconds.
 const LONGEST_WAIT: f64 = 8.0;
 
+/// An answer, and how it is to be kept.
+struct Answered {
+    answer: Answer,
+    unsaved: Option<Unsaved>,
+}
+
 impl<'a> Run<'a> {
     pub(super) async fn ask(&self, frame: &Rc<Frame>, id: NodeId, node: &Node, ask: &Ask) -> Result<Value, Failure> {
         let left = self.left(frame, node);
         let Some(input) = request::input(&left.value, left.tainted) else {
             return Err(wrong_input(node, &left.value, "a model takes messages or text"));
         };
-        let constraint = ask.parser.as_ref().and_then(|p| p.constraint());
-        let request = Request { input, constraint };
+        let wanted = ask.parser.as_ref().and_then(|p| p.constraint());
         let mut failed: Vec<Diagnostic> = Vec::new();
         for (i, model) in ask.models.iter().enumerate() {
             let last = i + 1 == ask.models.len();
             if ask.live && !ask.discardable && last {
                 self.tell(frame, id, EventKind::Settled).await?;
             }
-            match self.answer(frame, id, *model, &request).await {
-                Ok(answer) => return self.parsed(frame, id, node, ask, *model, request, answer).await,
+            let constraint = self.models.configs[model.0 as usize].held_to(wanted.clone());
+            let request = Request { input: input.clone(), constraint };
+            match self.answer(frame, id, ask, *model, &request).await {
+                Ok(answered) => return self.parsed(frame, id, node, ask, *model, request, answered).await,
                 Err(error) if error.kind == ErrorKind::Cancelled => return Err(Failure::Stopped),
                 Err(error) => {
                     let diagnostic = self.failure(node, *model, error);
@@ -58,52 +68,67 @@ impl<'a> Run<'a> {
         ask: &Ask,
         model: ModelId,
         mut request: Request,
-        mut answer: Answer,
+        mut answered: Answered,
     ) -> Result<Value, Failure> {
         let parser = match &ask.parser {
             Some(parser) if !ask.parse_later => parser,
             _ => {
-                let mut message = Message::new(Role::Assistant, answer.text.clone());
-                message.answer = Some(Arc::new(answer));
+                self.keep(frame, id, answered.unsaved).await?;
+                let mut message = Message::new(Role::Assistant, answered.answer.text.clone());
+                message.answer = Some(Arc::new(answered.answer));
                 return Ok(Value::Message(Arc::new(message)));
             }
         };
-        let name = &self.models.configs[model.0 as usize].name;
+        let config = &self.models.configs[model.0 as usize];
+        let unread =
+            |error| unparsed(error, ask.parser_span.unwrap_or(node.span), Some(&config.name), unheld(config, parser));
         let mut rounds = parser.repair();
         loop {
-            let error = match parser.parse(&answer.text) {
-                Ok(value) => return Ok(value),
+            let error = match parser.parse(&answered.answer.text) {
+                Ok(value) => {
+                    self.keep(frame, id, answered.unsaved).await?;
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
-            let span = ask.parser_span.unwrap_or(node.span);
             let RequestInput::Messages(messages) = &mut request.input else {
-                return Err(unparsed(error, span, Some(name)));
+                return Err(unread(error));
             };
             if rounds == 0 {
-                return Err(unparsed(error, span, Some(name)));
+                return Err(unread(error));
             }
             rounds -= 1;
-            let text = format!("the answer of `{name}` does not parse and is asked for again: {}", error.message);
+            let text =
+                format!("the answer of `{}` does not parse and is asked for again: {}", config.name, error.message);
             self.tell(frame, id, EventKind::Notice { text }).await?;
-            messages.push(Message::new(Role::Assistant, answer.text.clone()));
+            messages.push(Message::new(Role::Assistant, answered.answer.text));
             let again = format!("Your answer could not be read: {}\n{}", error.message, parser.format_instructions());
             messages.push(Message::new(Role::User, again));
-            answer = match self.answer(frame, id, model, &request).await {
-                Ok(answer) => answer,
+            answered = match self.answer(frame, id, ask, model, &request).await {
+                Ok(answered) => answered,
                 Err(error) if error.kind == ErrorKind::Cancelled => return Err(Failure::Stopped),
                 Err(error) => return Err(Failure::Failed(Box::new(self.failure(node, model, error)))),
             };
         }
     }
 
-    /// One model's answer, with the tries that its `retry` allows.
+    /// Keeps an answer that is worth it: one that its parser took.
+    async fn keep(&self, frame: &Frame, id: NodeId, unsaved: Option<Unsaved>) -> Result<(), Failure> {
+        match unsaved.map(|unsaved| unsaved.save(&self.models.cache)) {
+            Some(Err(text)) => self.tell(frame, id, EventKind::Notice { text }).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// One model's answer: a kept one, else one of the tries that its `retry` allows.
     async fn answer(
         &self,
         frame: &Frame,
         id: NodeId,
+        ask: &Ask,
         model: ModelId,
         request: &Request,
-    ) -> Result<Answer, ProviderError> {
+    ) -> Result<Answered, ProviderError> {
         let at = model.0 as usize;
         let (config, provider) = (&self.models.configs[at], &self.models.providers[at]);
         let cancelled = |_| ProviderError::new(ErrorKind::Cancelled, "the run was stopped");
@@ -111,39 +136,93 @@ impl<'a> Run<'a> {
             .acquire()
             .await
             .map_err(|_| ProviderError::new(ErrorKind::Cancelled, "the run was stopped"))?;
+        let mut fit = Fit::new(config, request);
         let mut attempt = 1;
         loop {
             let mut sink =
                 Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response());
             provider.fetch(&mut sink).await?;
-            let prepared = provider.prepare(request)?;
-            let called = EventKind::ModelCalled {
-                provider: config.spec.name,
-                model: config.shown_model(),
-                attempt,
-                prompt: sink.redact(&shown(&prepared)),
+            let prepared = match provider.prepare(fit.request()) {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    fit.shorten(clean(error, &sink), &mut sink).await?;
+                    continue;
+                }
             };
-            self.events.send(frame.id, Some(id), called).await.map_err(cancelled)?;
-            let error = match self.one_try(config, provider.as_ref(), request, &prepared, &mut sink).await {
+            let key = cache::key(config, provider.as_ref(), fit.request(), &prepared);
+            if let Some(answer) = self.kept(config, key.as_deref(), &prepared, &mut sink).await? {
+                return Ok(Answered { answer, unsaved: None });
+            }
+            self.called(config, attempt, &prepared, &mut sink).await?;
+            let error = match self.one_try(config, provider.as_ref(), fit.request(), &prepared, &mut sink).await {
                 Ok(answer) => {
                     self.answered(frame, id, config, &answer).await.map_err(cancelled)?;
-                    return Ok(answer);
+                    let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
+                    return Ok(Answered { answer, unsaved });
+                }
+                Err(error) if error.kind == ErrorKind::Overflow && !sink.began() => {
+                    fit.shorten(clean(error, &sink), &mut sink).await?;
+                    continue;
                 }
                 Err(error) => error,
             };
             let again = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::TimedOut | ErrorKind::Busy);
-            if !again || sink.began() || attempt > config.retry() {
-                let message = sink.redact(&error.message);
-                let help = error.help.iter().map(|h| sink.redact(h)).collect();
-                return Err(ProviderError { message, help, ..error });
+            // Text that is the result may stand on standard output already; other text was only an event.
+            let spoken = sink.began() && (ask.live || error.kind != ErrorKind::TimedOut);
+            if !again || spoken || attempt > config.retry() {
+                return Err(clean(error, &sink));
             }
-            let wait = error.retry_after.unwrap_or_else(|| backoff(attempt));
+            let wait = error.retry_after.unwrap_or_else(|| backoff(attempt, frame.id));
             let retrying =
                 EventKind::Retrying { attempt, error: sink.redact(&error.message), wait: wait.as_secs_f64() };
             self.events.send(frame.id, Some(id), retrying).await.map_err(cancelled)?;
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
+    }
+
+    /// Tells that a model is called; attempt 0 means that its answer was kept from an earlier call.
+    async fn called(
+        &self,
+        config: &ModelConfig,
+        attempt: u32,
+        prepared: &Prepared,
+        sink: &mut Sink,
+    ) -> Result<(), ProviderError> {
+        let prompt = sink.redact(&shown(prepared));
+        let (provider, model) = (config.spec.name, config.shown_model());
+        let kind = EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0 };
+        Ok(sink.tell(kind).await?)
+    }
+
+    /// The answer that is kept from an earlier call, passed on like one that comes.
+    async fn kept(
+        &self,
+        config: &ModelConfig,
+        key: Option<&str>,
+        prepared: &Prepared,
+        sink: &mut Sink,
+    ) -> Result<Option<Answer>, ProviderError> {
+        let Some(key) = key else { return Ok(None) };
+        let started = Instant::now();
+        let mut answer = match cache::find(&self.models.cache, key) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Ok(None),
+            Err(why) => {
+                let text = format!("a kept answer of `{}` is passed over: {why}", config.name);
+                sink.notice(&text).await?;
+                return Ok(None);
+            }
+        };
+        self.called(config, 0, prepared, sink).await?;
+        if let Some(reasoning) = &answer.reasoning {
+            sink.reasoning(reasoning).await?;
+        }
+        sink.text(&answer.text).await?;
+        answer.seconds = started.elapsed().as_secs_f64();
+        let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
+        sink.tell(EventKind::ModelAnswered { finish, usage, seconds, cached: true }).await?;
+        Ok(Some(answer))
     }
 
     async fn one_try(
@@ -175,7 +254,8 @@ impl<'a> Run<'a> {
         config: &ModelConfig,
         answer: &Answer,
     ) -> Result<(), crate::event::Stopped> {
-        let kind = EventKind::ModelAnswered { finish: answer.finish, usage: answer.usage, seconds: answer.seconds };
+        let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
+        let kind = EventKind::ModelAnswered { finish, usage, seconds, cached: false };
         self.events.send(frame.id, Some(id), kind).await?;
         if answer.finish == Finish::Length {
             let count = answer.usage.output.map(|n| format!(" after {n} tokens")).unwrap_or_default();
@@ -195,9 +275,9 @@ impl<'a> Run<'a> {
             ErrorKind::Unreachable | ErrorKind::TimedOut => Code::E402,
             ErrorKind::Busy | ErrorKind::Refused => Code::E403,
             ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
-            ErrorKind::Prompt => Code::E406,
+            ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
             ErrorKind::Weights => Code::E407,
-            ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
+            ErrorKind::Unspoken | ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
         };
         let who = if config.name == config.spec.name {
             format!("`{}`", config.name)
@@ -209,9 +289,32 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The wait before try `attempt + 1`: half a second, doubled each time, at most eight seconds.
-fn backoff(attempt: u32) -> Duration {
-    Duration::from_secs_f64((FIRST_WAIT * 2f64.powi(attempt.min(16) as i32 - 1)).min(LONGEST_WAIT))
+/// Why nothing but the parser looked after the form of a model's answer, where something else could have.
+fn unheld(config: &ModelConfig, parser: &Parser) -> Option<String> {
+    let why = match (config.spec.enforces)(&parser.constraint()?) {
+        Enforcement::Enforced | Enforcement::Written if config.bool("constrain") != Some(false) => return None,
+        Enforcement::Written => return None,
+        Enforcement::Enforced => "the file says `constrain: false`".to_owned(),
+        Enforcement::CheckedAlone(why) => why.to_owned(),
+        Enforcement::Never(why) => why,
+    };
+    Some(format!("the answer was checked alone: {why}"))
+}
+
+/// An error without the run's secrets.
+fn clean(error: ProviderError, sink: &Sink) -> ProviderError {
+    let message = sink.redact(&error.message);
+    let help = error.help.iter().map(|h| sink.redact(h)).collect();
+    ProviderError { message, help, ..error }
+}
+
+/// The wait before try `attempt + 1`: half a second, doubled each time, at most eight seconds; of that, from a half to the
+/// whole by the frame, so that calls that fail together do not all come again together.
+fn backoff(attempt: u32, frame: FrameId) -> Duration {
+    let whole = (FIRST_WAIT * 2f64.powi(attempt.min(16) as i32 - 1)).min(LONGEST_WAIT);
+    // Neighbouring numbers are spread over the whole range (Knuth's multiplicative hash).
+    let share = f64::from(frame.0.wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
+    Duration::from_secs_f64(whole * (1.0 - share / 2.0))
 }
 
 /// The longest prompt in an event, in bytes.

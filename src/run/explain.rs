@@ -120,6 +120,8 @@ impl Walk<'_> {
             }
             NodeKind::Expression(e) if self.names_known(e.names.values(), frame) => known(e.eval(&self.reach(frame))?),
             NodeKind::Fill => left.and_then(|v| request::fill(&v)).and_then(|t| known(Value::from(t))),
+            NodeKind::File(files) => known(files.text()?),
+            NodeKind::Files(files) => known(files.documents()?),
             NodeKind::Ask(ask) => {
                 self.ask(node, ask, frame);
                 None
@@ -260,6 +262,7 @@ impl Walk<'_> {
         match part {
             PromptPart::Message(_, rendering) => self.names_known(rendering.names.values(), frame),
             PromptPart::Messages(cell, _) => self.known(cell, frame),
+            PromptPart::Examples(examples) => self.known(&examples.rows, frame),
         }
     }
 

@@ -1,9 +1,12 @@
 //! The run: frames of blocks, stages one after the other, branches at the same time, every happening an event.
 
 mod ask;
+mod cache;
 mod choose;
 mod each;
+mod exec;
 mod explain;
+mod fit;
 mod frame;
 mod repeat;
 mod request;

@@ -1,7 +1,7 @@
 //! From values to what a model is asked with, and back to text.
 
 use crate::diag::{Code, Diagnostic};
-use crate::plan::{Cell, PromptPart, Resolve, evaluate};
+use crate::plan::{Cell, Examples, PromptPart, Ref, Rendering, Resolve, evaluate};
 use crate::source::Span;
 use crate::value::{Message, RequestInput, Role, Tainted, Value};
 
@@ -31,16 +31,48 @@ pub fn messages(parts: &[PromptPart], resolve: &dyn Resolve) -> Result<Vec<Messa
     let mut out = Vec::with_capacity(parts.len());
     for part in parts {
         match part {
-            PromptPart::Message(role, rendering) => {
-                let rendered = rendering.render(resolve)?;
-                let text: String = rendered.segments.iter().map(|s| s.text.as_str()).collect();
-                if !text.trim().is_empty() {
-                    let mut message = Message::new(*role, text);
-                    message.tainted = rendered.tainted;
-                    out.push(message);
-                }
-            }
+            PromptPart::Message(role, rendering) => out.extend(message(*role, rendering, resolve)?),
+            PromptPart::Examples(examples) => out.extend(shots(examples, resolve)?),
             PromptPart::Messages(cell, span) => out.extend(history(cell, *span, resolve)?),
+        }
+    }
+    Ok(out)
+}
+
+/// A role's message; none where it renders empty.
+fn message(role: Role, rendering: &Rendering, resolve: &dyn Resolve) -> Result<Option<Message>, Box<Diagnostic>> {
+    let rendered = rendering.render(resolve)?;
+    let text = rendered.text();
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let mut message = Message::new(role, text);
+    message.tainted = rendered.tainted;
+    Ok(Some(message))
+}
+
+/// One row of examples, which its templates read as the frame's input.
+struct Row<'r>(&'r Value);
+
+impl Resolve for Row<'_> {
+    fn resolve(&self, reference: &Ref) -> Option<Value> {
+        matches!(reference, Ref::Input { up: 0 }).then(|| self.0.clone())
+    }
+}
+
+/// The messages of examples, row after row.
+fn shots(examples: &Examples, resolve: &dyn Resolve) -> Result<Vec<Message>, Box<Diagnostic>> {
+    let rows = match evaluate(&examples.rows, resolve)? {
+        Value::List(rows) => rows,
+        other => {
+            let message = format!("`examples` wants a list of maps, found {}", other.kind());
+            return Err(Box::new(Diagnostic::error(Code::E211, examples.span, message)));
+        }
+    };
+    let mut out = Vec::new();
+    for row in examples.taken(&rows)? {
+        for (role, rendering) in &examples.roles {
+            out.extend(message(*role, rendering, &Row(row))?);
         }
     }
     Ok(out)

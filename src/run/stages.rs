@@ -74,12 +74,15 @@ impl<'a> Run<'a> {
                 Some(text) => Value::from(text),
                 None => return Err(wrong_input(node, &self.left(frame, node).value, "`fill` takes messages or text")),
             },
+            NodeKind::File(files) => files.text()?,
+            NodeKind::Files(files) => files.documents()?,
+            NodeKind::Exec(exec) => self.exec(frame, node, exec).await?,
             NodeKind::Parse(parser) => {
                 let left = self.left(frame, node).value;
                 let Some(text) = left.as_text() else {
                     return Err(wrong_input(node, &left, "a parser takes a message or text"));
                 };
-                parser.parse(&text).map_err(|e| unparsed(e, node.span, None))?
+                parser.parse(&text).map_err(|e| unparsed(e, node.span, None, None))?
             }
             NodeKind::Ask(ask) => self.ask(frame, id, node, ask).await?,
             NodeKind::Map(branches) => self.map(frame, node, branches, place).await?,
@@ -200,14 +203,14 @@ pub fn wrong_input(node: &Node, value: &Value, what: &str) -> Failure {
     Failure::Failed(Box::new(Diagnostic::error(Code::E211, node.span, message)))
 }
 
-/// An answer that does not parse.
-pub fn unparsed(error: crate::parsers::ParseError, span: Span, model: Option<&str>) -> Failure {
+/// An answer that does not parse; `note` is what else is to be known of it.
+pub fn unparsed(error: crate::parsers::ParseError, span: Span, model: Option<&str>, note: Option<String>) -> Failure {
     let message = match model {
         Some(model) => format!("the answer of `{model}` does not parse: {}", error.message),
         None => format!("the text does not parse: {}", error.message),
     };
     let diagnostic = Diagnostic::error(Code::E405, span, message);
-    Failure::Failed(Box::new(error.help.into_iter().fold(diagnostic, Diagnostic::help)))
+    Failure::Failed(Box::new(error.help.into_iter().chain(note).fold(diagnostic, Diagnostic::help)))
 }
 
 fn stage_name(kind: &NodeKind) -> &'static str {
@@ -217,6 +220,9 @@ fn stage_name(kind: &NodeKind) -> &'static str {
         NodeKind::Prompt(_) => "prompt",
         NodeKind::Expression(_) => "expression",
         NodeKind::Fill => "fill",
+        NodeKind::File(_) => "file",
+        NodeKind::Files(_) => "files",
+        NodeKind::Exec(_) => "exec",
         NodeKind::Ask(_) => "ask",
         NodeKind::Parse(_) => "parse",
         NodeKind::Map(_) => "map",

@@ -216,8 +216,30 @@ pub enum PromptEntry {
     Messages(ExprLit),
     /// `messages NAME`.
     Splice(Path),
-    /// `examples …`, which this version does not have yet.
-    Examples(Span),
+    /// `examples FILE take n { … }`.
+    Examples(ExamplesEntry),
+}
+
+/// `examples` of a prompt.
+#[derive(Debug)]
+pub struct ExamplesEntry {
+    /// Where the rows come from.
+    pub rows: ExamplesRows,
+    /// How many of them are taken.
+    pub take: Option<Number>,
+    /// What is said for each row.
+    pub roles: Vec<RoleText>,
+    /// The whole of it.
+    pub span: Span,
+}
+
+/// Where the rows of `examples` come from.
+#[derive(Debug)]
+pub enum ExamplesRows {
+    /// A file.
+    File(Str),
+    /// A list that the pipeline made.
+    List(ExprLit),
 }
 
 /// A role and its text.

@@ -189,14 +189,32 @@ impl Builder<'_> {
                     _ => PromptEntry::Splice(self.path(what)),
                 })
             }
-            Rule::examples => Some(PromptEntry::Examples(span)),
-            _ => {
-                let mut parts = inner.into_inner();
-                let role = self.ident(&parts.next()?);
-                let text = self.str(&parts.next()?);
-                Some(PromptEntry::Role(RoleText { role, text }))
+            Rule::examples => self.examples(inner, span).map(PromptEntry::Examples),
+            _ => self.role(inner).map(PromptEntry::Role),
+        }
+    }
+
+    fn role(&mut self, pair: P) -> Option<RoleText> {
+        let mut parts = pair.into_inner();
+        let role = self.ident(&parts.next()?);
+        let text = self.str(&parts.next()?);
+        Some(RoleText { role, text })
+    }
+
+    fn examples(&mut self, pair: P, span: Span) -> Option<ExamplesEntry> {
+        let (mut rows, mut take, mut roles) = (None, None, Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::string => rows = Some(ExamplesRows::File(self.str(&part))),
+                Rule::expression => rows = Some(ExamplesRows::List(self.expr(&part))),
+                Rule::take => {
+                    take = part.into_inner().find(|p| p.as_rule() == Rule::number).map(|n| self.number(&n));
+                }
+                Rule::role => roles.extend(self.role(part)),
+                _ => {}
             }
         }
+        Some(ExamplesEntry { rows: rows?, take, roles, span })
     }
 
     fn pipeline(&mut self, pair: P) -> Pipeline {

@@ -190,9 +190,12 @@ pub(super) fn accept(ty: &Type, value: &Value, path: &str) -> Result<Value, Type
         | (Type::Message, Value::Message(_))
         | (Type::Prompt, Value::Prompt(_))
         | (Type::Raw, Value::Raw(_))
-        | (Type::DateTime, Value::Text(_))
         | (Type::Optional(_), Value::Null) => Ok(value.clone()),
         (Type::Text, Value::Message(m)) => Ok(Value::from(m.text.as_str())),
+        (Type::DateTime, Value::Text(t)) => match super::datetime::not_rfc3339(t) {
+            None => Ok(value.clone()),
+            Some(why) => Err(TypeError { help: Some(why.to_owned()), ..bad() }),
+        },
         (Type::Float, Value::Int(n)) => Ok(Value::Float(*n as f64)),
         (Type::Int, Value::Float(x)) if x.fract() == 0.0 && x.abs() < 9.0e15 => Ok(Value::Int(*x as i64)),
         (Type::Literal(l), v) if literal_is(l, v) => Ok(v.clone()),

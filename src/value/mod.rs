@@ -2,6 +2,7 @@
 
 mod constraint;
 mod data;
+mod datetime;
 mod message;
 mod recursive;
 mod schema;
@@ -10,6 +11,7 @@ mod types;
 
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
+pub use datetime::not_rfc3339;
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use recursive::Recursive;
 pub use secret::{Secret, redact};

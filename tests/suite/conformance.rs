@@ -15,12 +15,8 @@ const FILE: &str = "tests/data/lang/cases.jsonl";
 /// What this version does not have yet: a case that uses one of these is not run. One rule a line, with what it stands
 /// for.
 const LATER: &[(&str, &str)] = &[
-    (r"(?m)^\s*(use|embedder|index|test)\s", "declarations that come later"),
-    (r"\b(retrieve|embed|split|store|files?|exec)\(", "stages that come later"),
-    (r"\bexamples\b", "`examples` of a prompt"),
-    (r"\|\s*(yaml|xml|csv|code|datetime)\b", "parsers that come later"),
-    (r"\b(hf-endpoint|openai|gpt4all)\(", "providers that come later"),
-    (r"\bdatetime\b", "types that come later"),
+    (r"(?m)^\s*(embedder|index|test)\s", "declarations that come later"),
+    (r"\b(retrieve|embed|split|store)\(", "stages that come later"),
 ];
 
 /// One trial for each case that is run, and one that tells how many are.
@@ -69,7 +65,7 @@ fn later(case: &Value, rules: &[(Regex, &'static str)]) -> Option<&'static str> 
     if args.first() == Some(&"test") {
         return Some("`chainrun test`");
     }
-    if args.iter().any(|a| matches!(*a, "--format" | "--allow-exec" | "--signatures")) {
+    if args.iter().any(|a| matches!(*a, "--format" | "--signatures")) {
         return Some("options that come later");
     }
     let texts = case["files"].as_object().into_iter().flatten().filter(|(name, _)| name.ends_with(".chain"));

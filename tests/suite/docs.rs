@@ -8,6 +8,7 @@
 //! | `chain run ARGS…` | checked and run with these arguments; the `text` fence that follows is its standard output |
 //! | `console` | each line `$ …` runs in a shell; the lines below it are what a terminal shows: output, then messages. `…` alone stands for any lines |
 //! | `sh` | not run (cargo, a server); every `--flag` of a `chainrun` line must exist |
+//! | others with `file=NAME` | written under that name, for fences below it |
 //! | others | nothing |
 //!
 //! A page's fences run in order in one folder of its own, which holds a copy of `pipelines/`.
@@ -78,7 +79,10 @@ fn check_page(page: &Path) -> Outcome {
             Some("chain") => chain(&temp, fence, words.collect(), output),
             Some("console") => console(&temp, &fence.text),
             Some("sh") => shell(&fence.text),
-            _ => Ok(()),
+            _ => match words.find_map(|w| w.strip_prefix("file=")) {
+                Some(name) => temp.write(name, &fence.text).map(drop).map_err(|e| e.to_string()),
+                None => Ok(()),
+            },
         };
         if let Err(why) = result {
             wrong.push(format!("line {}: {why}", fence.line));

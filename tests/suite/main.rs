@@ -13,6 +13,8 @@ mod hostile;
 mod layers;
 #[cfg(feature = "local")]
 mod model;
+#[cfg(unix)]
+mod outside;
 mod pipelines;
 mod process;
 
@@ -56,6 +58,8 @@ fn main() {
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
     trials.extend(hostile::trials());
+    #[cfg(unix)]
+    trials.extend(outside::trials());
     #[cfg(feature = "local")]
     trials.extend(model::trials());
     libtest_mimic::run(&arguments, trials).exit();

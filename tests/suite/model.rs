@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("model::a_value_opens_no_role", roles),
         Trial::test("model::explain_renders_its_template", explain),
         Trial::test("model::a_prompt_that_does_not_fit_is_refused", too_long),
+        Trial::test("model::the_oldest_messages_go_where_the_file_says_so", overflow),
         Trial::test("model::is_listed", listed),
     ]
 }
@@ -183,6 +184,20 @@ fn explain() -> Outcome {
     let done = run(POTATO, &["explain", "main.chain", "--var", "word=potato"]).map_err(|e| e.to_string())?;
     let text = succeed(done).map_err(|e| e.to_string())?.out();
     ensure(text.contains("What is a potato?") && text.contains("max_tokens") && text.contains("40"), text)
+}
+
+fn overflow() -> Outcome {
+    let turns = "  user \"{{ 'word ' * 20 }}\"\n  assistant \"{{ 'word ' * 20 }}\"\n".repeat(3);
+    let text = format!(
+        "prompt p {{\n  system \"Be brief.\"\n{turns}  user \"What is a potato?\"\n}}\nchain main = p | local(\"{MODEL}\", num_ctx: 120, max_tokens: 5, overflow: \"truncate-oldest\") | text\n"
+    );
+    let done = run(&text, &["main.chain"])?;
+    let err = done.err();
+    if done.code != Some(0) || done.stdout.is_empty() || err.matches("the 2 oldest messages are left out").count() == 0
+    {
+        return Err(format!("{:?}: {}", done.code, err).into());
+    }
+    Ok(())
 }
 
 fn too_long() -> Outcome {

@@ -97,7 +97,7 @@ pub fn context_overflow(text: &ErrorText, server: &Server) -> Option<ProviderErr
         (None, None) => 8192,
     };
     Some(
-        ProviderError::new(ErrorKind::Prompt, message)
+        ProviderError::new(ErrorKind::Overflow, message)
             .help(format!("`num_ctx: {wider}` on the model widens the window, as far as the model and memory go"))
             .help("or say less: a prompt is never cut in silence"),
     )

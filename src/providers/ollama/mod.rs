@@ -3,6 +3,7 @@
 
 mod errors;
 mod options;
+mod repeatable;
 mod stream;
 
 use std::sync::Arc;
@@ -13,8 +14,11 @@ use serde_json::{Map, Value as Json, json};
 
 use self::errors::Server;
 use self::options::Wire;
-use super::spec::CALL_OPTIONS;
-use super::{BoxFuture, Caps, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError, Spec};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::{
+    BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
+    Spec,
+};
 use crate::config::Context;
 use crate::event::Sink;
 use crate::net::{BaseUrl, Call, Client, FailureKind, Redirects, Response};
@@ -35,10 +39,27 @@ pub static SPEC: Spec = Spec {
     doc: "a model that Ollama serves, on this machine or another",
     argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `ollama list` shows it").wire("model"),
     argument_required: true,
-    options: &[options::MODEL_OPTIONS, options::OTHER_OPTIONS, CALL_OPTIONS],
+    instead: &[],
+    options: &[
+        options::MODEL_OPTIONS,
+        options::OTHER_OPTIONS,
+        CONTROL_OPTIONS,
+        SERVER_OPTIONS,
+        REPEATABLE,
+        CALL_OPTIONS,
+    ],
     explained: options::EXPLAINED,
+    enforces,
     build,
+    spoken: true,
 };
+
+fn enforces(constraint: &Constraint) -> Enforcement {
+    match constraint {
+        Constraint::Json | Constraint::JsonSchema(_) => Enforcement::Enforced,
+        Constraint::Regex(_) => Enforcement::Never("Ollama takes no regular expression".to_owned()),
+    }
+}
 
 struct Ollama {
     client: Client,
@@ -46,6 +67,8 @@ struct Ollama {
     wire: Wire,
     key: Option<Secret>,
     allow_control_tokens: bool,
+    /// Whether the model is loaded anew for each call.
+    repeatable: bool,
     idle: Duration,
     /// Options that the server will ignore, until the person was told.
     ignored: Vec<String>,
@@ -62,7 +85,12 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
     }
     let (base, said_by) = address(config, context)?;
     let key = config.secret("api_key");
-    let wire = options::read(config)?;
+    let repeatable = config.bool("repeatable").unwrap_or(false);
+    let mut wire = options::read(config)?;
+    if repeatable {
+        // Without a seed the server draws one.
+        wire.options.entry("seed").or_insert(Json::from(0));
+    }
     let ignored = wire.options.keys().filter(|k| options::REMOVED.contains(&k.as_str())).cloned().collect();
     let server = Server {
         base,
@@ -78,6 +106,7 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         wire,
         key,
         allow_control_tokens: config.bool("allow_control_tokens").unwrap_or(false),
+        repeatable,
         idle: config.idle_timeout(),
         ignored,
         told: AtomicBool::new(false),
@@ -108,7 +137,7 @@ impl Provider for Ollama {
     fn caps(&self) -> Caps {
         // How many it answers at a time is the server's matter (OLLAMA_NUM_PARALLEL): the others wait there.
         let context = self.server.num_ctx.and_then(|n| u64::try_from(n).ok());
-        Caps { concurrency: 4, context, json_schema: true }
+        Caps { concurrency: if self.repeatable { 1 } else { 4 }, context }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
@@ -194,6 +223,8 @@ impl Ollama {
             self.stays_here().await?;
         }
         self.tell_ignored(sink).await?;
+        // Held until the answer is whole.
+        let _alone = if self.repeatable { Some(self.fresh().await?) } else { None };
         let call = Call { url, body: Some(body), bearer: self.key.as_ref(), idle: self.idle };
         let mut response = self.client.send(call).await.map_err(|f| errors::from_failure(f, &self.server))?;
         if response.status() != 200 {

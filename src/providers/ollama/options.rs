@@ -63,12 +63,6 @@ pub static OTHER_OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand").wire("options"),
     call("base_url", OptionKind::Text, "OLLAMA_HOST, else http://127.0.0.1:11434", "where the server is"),
     call("api_key", OptionKind::Secret, "", "a secret that is sent as `Authorization: Bearer`"),
-    call(
-        "allow_control_tokens",
-        OptionKind::Bool,
-        "false",
-        "let values hold control tokens of a chat template, which the server obeys",
-    ),
 ];
 
 /// Options that Ollama once had. It ignores them in silence.
@@ -96,7 +90,6 @@ pub static EXPLAINED: &[(&str, &str)] = &[
     ("callback_manager", "a chain has no callbacks; a run shows what happens by itself: leave it out"),
     ("verbose", "`chainrun explain` shows what is sent: leave it out"),
     ("model_kwargs", "options are written straight: `temperature: 0.2`; others go into `options: { … }`"),
-    ("cache", "answers of a server are not cached: leave it out"),
     ("system", "a `system` block of the prompt says it"),
     ("template", "the model's own template is used; `raw \"…\"` sends a text as it stands"),
     ("raw", "`raw \"…\"` in place of a prompt sends a text as it stands"),
