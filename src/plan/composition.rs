@@ -155,3 +155,19 @@ impl Plan {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_the_same_where_their_identities_are() {
+        let values =
+            [Value::Int(3), Value::Float(3.0), Value::Float(3.5), Value::from("3"), Value::Bool(true), Value::Null];
+        for a in &values {
+            for b in &values {
+                assert_eq!(Test::same(a, b), Test::identity(a) == Test::identity(b), "{a:?} and {b:?}");
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ use super::scope::{Home, Scope};
 use super::values::constant;
 use super::{Arm, Cell, Match, NodeKind, Test};
 use crate::diag::{Code, Diagnostic};
+use crate::parsers::Parser;
 use crate::source::Span;
 use crate::syntax::ast::{self, MatchExpr, Operand, OperandKind, Pattern};
 use crate::value::{Literal, Type, Value};
@@ -30,7 +31,13 @@ impl Over {
 }
 
 impl Lowerer<'_> {
-    pub(super) fn match_stage(&mut self, written: &MatchExpr, span: Span, scope: &Scope) -> Option<(Home, Type)> {
+    pub(super) fn match_stage(
+        &mut self,
+        written: &MatchExpr,
+        span: Span,
+        scope: &Scope,
+        ahead: Option<&Parser>,
+    ) -> Option<(Home, Type)> {
         let subject = written.subject.as_ref().map(|expr| self.expression(expr, &Place::new(scope)));
         let mut fine = !matches!(subject, Some(None));
         let subject = subject.flatten();
@@ -45,7 +52,7 @@ impl Lowerer<'_> {
                 _ => self.test(&arm.pattern, over, scope),
             };
             fine &= test.is_some();
-            match (self.inner_block(&arm.body, scope, false), test) {
+            match (self.ending_block(&arm.body, scope, false, ahead), test) {
                 (Some((block, out)), Some(test)) => {
                     ty = Some(match ty {
                         Some(before) => before.join(out),

@@ -1,10 +1,12 @@
 //! Which names a place sees, and where their values come from.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::{Cell, Ref};
+use crate::parsers::Parser;
 use crate::source::Span;
 use crate::value::Type;
 
@@ -76,6 +78,8 @@ pub struct Scope {
     pub failure: Option<Home>,
     /// What the place of use sees, for a chain without parameters.
     pub outer: Option<Rc<Scope>>,
+    /// The parser behind the model that asks what the block gives, where the block has no model after that stage.
+    pub ahead: Option<Arc<Parser>>,
     /// Whether variables of the file are out of sight: a chain with parameters.
     pub closed: bool,
     /// The number of the file whose chain closed it.

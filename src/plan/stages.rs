@@ -69,7 +69,10 @@ impl Lowerer<'_> {
                     let after = pipeline.stages[at + 1..].iter().position(|s| self.is_models(s));
                     model = after.map_or(pipeline.stages.len(), |n| at + 1 + n);
                 }
-                let ahead = self.parser_of(pipeline.stages.get(model + 1));
+                let ahead = match pipeline.stages.get(model) {
+                    Some(_) => self.parser_of(pipeline.stages.get(model + 1)),
+                    None => scope.ahead.clone(),
+                };
                 self.stage(stage, scope, ahead.as_deref()).map(|ty| (ty, stage.alias.as_ref(), stage.span))
             };
             at += 1;
@@ -156,12 +159,12 @@ impl Lowerer<'_> {
                 (NodeKind::Expression(evaluation), ty)
             }
             OperandKind::Group(inner) => {
-                let (block, ty) = self.inner_block(inner, scope, false)?;
+                let (block, ty) = self.ending_block(inner, scope, false, ahead)?;
                 (NodeKind::Call { block, arguments: Arc::new(Vec::new()) }, ty)
             }
             OperandKind::Map(entries) => return self.map(entries, span, scope),
             OperandKind::Call { path, args } => return self.call(path, args.as_deref(), span, scope, ahead),
-            OperandKind::Match(matched) => return self.match_stage(matched, span, scope),
+            OperandKind::Match(matched) => return self.match_stage(matched, span, scope, ahead),
             OperandKind::Number(number) => {
                 let message = format!("the number `{}{}` is no stage", number.digits, number.unit);
                 let help = format!("a value is a stage as an expression: `{{{{ {} }}}}`", number.digits);
@@ -209,13 +212,25 @@ impl Lowerer<'_> {
         }
     }
 
-    /// Lowers a pipeline as a block of its own: a group, a branch, an operand.
+    /// Lowers a pipeline as a block of its own, as a branch.
     pub(super) fn inner_block(&mut self, pipeline: &Pipeline, scope: &Scope, failure: bool) -> Option<(BlockId, Type)> {
+        self.ending_block(pipeline, scope, failure, None)
+    }
+
+    /// Lowers a pipeline as a block whose value goes on as that of its stage: a group, an operand, an arm. `ahead` is
+    /// the parser behind the model that comes next.
+    pub(super) fn ending_block(
+        &mut self,
+        pipeline: &Pipeline,
+        scope: &Scope,
+        failure: bool,
+        ahead: Option<&Parser>,
+    ) -> Option<(BlockId, Type)> {
         if !self.may_nest(pipeline.span) {
             return None;
         }
         self.begin();
-        let mut inner = scope.clone();
+        let mut inner = Scope { ahead: ahead.cloned().map(Arc::new), ..scope.clone() };
         let depth = self.depth();
         inner.input = match &scope.input {
             Some((Home::Stdin, ty)) => Some((Home::Stdin, ty.clone())),
@@ -247,7 +262,7 @@ impl Lowerer<'_> {
             return None;
         }
         self.begin();
-        let mut inner = scope.clone();
+        let mut inner = Scope { ahead: None, ..scope.clone() };
         inner.input = Some((Home::Input(self.depth()), input));
         let ty = self.pipeline(body, &mut inner);
         let more = if ty.is_some() { more(self, &inner) } else { None };
@@ -354,7 +369,7 @@ impl Lowerer<'_> {
         ahead: Option<&Parser>,
     ) -> Option<(BlockId, Type)> {
         if let OperandKind::Group(inner) = &operand.kind {
-            return self.inner_block(inner, scope, failure);
+            return self.ending_block(inner, scope, failure, ahead);
         }
         if !self.may_nest(operand.span) {
             return None;

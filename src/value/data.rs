@@ -318,3 +318,22 @@ fn distance(a: &str, b: &str) -> usize {
     }
     rows[a.len() * width + b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_shown_as_its_json_begins() {
+        let short = Value::list(vec![Value::Int(1), Value::from("a\"b"), Value::Null]);
+        assert_eq!(short.show(60), "[1,\"a\\\"b\",null]");
+        let map = IndexMap::from([("k".to_owned(), Value::from("x".repeat(500)))]);
+        let long = Value::list(vec![Value::Map(Arc::new(map)), Value::list(vec![Value::Int(7); 300])]);
+        let whole = long.to_json().to_string();
+        for most in [0, 1, 5, 6, 7, 100, 505, 510, 600] {
+            let expected: String = whole.chars().take(most).chain(['…']).collect();
+            assert_eq!(long.show(most), expected);
+        }
+        assert_eq!(long.show(whole.len()), whole);
+    }
+}
