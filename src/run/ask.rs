@@ -8,7 +8,8 @@ use super::frame::Frame;
 use super::stages::{all_failed, unparsed, wrong_input};
 use super::{Failure, Run, request};
 use crate::diag::{Code, Diagnostic};
-use crate::event::{EventKind, NodeId, Sink};
+use crate::event::{EventKind, Growing, Growth, NodeId, Sink};
+use crate::parsers::{ParseError, Parser};
 use crate::plan::{Ask, ModelId, Node};
 use crate::providers::{ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
 use crate::value::{Answer, Finish, Message, Request, RequestInput, Role, Value};
@@ -18,6 +19,9 @@ const FIRST_WAIT: f64 = 0.5;
 
 /// The longest wait that is not asked for by a server, in seconds.
 const LONGEST_WAIT: f64 = 8.0;
+
+/// An answer, and what read it as it came.
+type Answered = (Answer, Option<Box<dyn Growing>>);
 
 impl<'a> Run<'a> {
     pub(super) async fn ask(&self, frame: &Rc<Frame>, id: NodeId, node: &Node, ask: &Ask) -> Result<Value, Failure> {
@@ -33,7 +37,7 @@ impl<'a> Run<'a> {
             if ask.live && !ask.discardable && last {
                 self.tell(frame, id, EventKind::Settled).await?;
             }
-            match self.answer(frame, id, *model, &request).await {
+            match self.answer(frame, id, *model, &request, ask.reader()).await {
                 Ok(answer) => return self.parsed(frame, id, node, ask, *model, request, answer).await,
                 Err(error) if error.kind == ErrorKind::Cancelled => return Err(Failure::Stopped),
                 Err(error) => {
@@ -58,11 +62,12 @@ impl<'a> Run<'a> {
         ask: &Ask,
         model: ModelId,
         mut request: Request,
-        mut answer: Answer,
+        (mut answer, mut growing): Answered,
     ) -> Result<Value, Failure> {
         let parser = match &ask.parser {
             Some(parser) if !ask.parse_later => parser,
             _ => {
+                self.warn_of_cut(frame, id, model, &answer).await?;
                 let mut message = Message::new(Role::Assistant, answer.text.clone());
                 message.answer = Some(Arc::new(answer));
                 return Ok(Value::Message(Arc::new(message)));
@@ -72,8 +77,12 @@ impl<'a> Run<'a> {
         let mut rounds = parser.repair();
         loop {
             let error = match parser.parse(&answer.text) {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
+                Ok(value) => {
+                    self.whole(frame, id, growing, &value).await?;
+                    self.warn_of_cut(frame, id, model, &answer).await?;
+                    return Ok(value);
+                }
+                Err(error) => with_cut(error, Some(&answer)),
             };
             let span = ask.parser_span.unwrap_or(node.span);
             let RequestInput::Messages(messages) = &mut request.input else {
@@ -88,7 +97,7 @@ impl<'a> Run<'a> {
             messages.push(Message::new(Role::Assistant, answer.text.clone()));
             let again = format!("Your answer could not be read: {}\n{}", error.message, parser.format_instructions());
             messages.push(Message::new(Role::User, again));
-            answer = match self.answer(frame, id, model, &request).await {
+            (answer, growing) = match self.answer(frame, id, model, &request, ask.reader()).await {
                 Ok(answer) => answer,
                 Err(error) if error.kind == ErrorKind::Cancelled => return Err(Failure::Stopped),
                 Err(error) => return Err(Failure::Failed(Box::new(self.failure(node, model, error)))),
@@ -103,7 +112,8 @@ impl<'a> Run<'a> {
         id: NodeId,
         model: ModelId,
         request: &Request,
-    ) -> Result<Answer, ProviderError> {
+        parser: Option<&Parser>,
+    ) -> Result<Answered, ProviderError> {
         let at = model.0 as usize;
         let (config, provider) = (&self.models.configs[at], &self.models.providers[at]);
         let cancelled = |_| ProviderError::new(ErrorKind::Cancelled, "the run was stopped");
@@ -114,7 +124,8 @@ impl<'a> Run<'a> {
         let mut attempt = 1;
         loop {
             let mut sink =
-                Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response());
+                Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response())
+                    .growing(parser.and_then(Parser::stream));
             provider.fetch(&mut sink).await?;
             let prepared = provider.prepare(request)?;
             let called = EventKind::ModelCalled {
@@ -126,8 +137,10 @@ impl<'a> Run<'a> {
             self.events.send(frame.id, Some(id), called).await.map_err(cancelled)?;
             let error = match self.one_try(config, provider.as_ref(), request, &prepared, &mut sink).await {
                 Ok(answer) => {
-                    self.answered(frame, id, config, &answer).await.map_err(cancelled)?;
-                    return Ok(answer);
+                    let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
+                    let kind = EventKind::ModelAnswered { finish, usage, seconds };
+                    self.events.send(frame.id, Some(id), kind).await.map_err(cancelled)?;
+                    return Ok((answer, sink.take_growing()));
                 }
                 Err(error) => error,
             };
@@ -168,24 +181,33 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn answered(
+    /// Tells what completes the growing value, so that it ends as the parsed one.
+    async fn whole(
         &self,
         frame: &Frame,
         id: NodeId,
-        config: &ModelConfig,
-        answer: &Answer,
-    ) -> Result<(), crate::event::Stopped> {
-        let kind = EventKind::ModelAnswered { finish: answer.finish, usage: answer.usage, seconds: answer.seconds };
-        self.events.send(frame.id, Some(id), kind).await?;
-        if answer.finish == Finish::Length {
-            let count = answer.usage.output.map(|n| format!(" after {n} tokens")).unwrap_or_default();
-            let text = format!(
-                "the answer of `{}` was cut{count}: `max_tokens:` on the model allows more, within its context window",
-                config.name
-            );
-            self.events.send(frame.id, Some(id), EventKind::Notice { text }).await?;
+        growing: Option<Box<dyn Growing>>,
+        value: &Value,
+    ) -> Result<(), Failure> {
+        let Some(mut growing) = growing else { return Ok(()) };
+        for growth in growing.finish() {
+            self.tell(frame, id, EventKind::Partial(growth)).await?;
+        }
+        if growing.value().as_ref() != Some(value) {
+            let growth = Growth::Set { at: String::new(), value: value.to_json() };
+            self.tell(frame, id, EventKind::Partial(growth)).await?;
         }
         Ok(())
+    }
+
+    /// Says that an answer which goes on was cut.
+    async fn warn_of_cut(&self, frame: &Frame, id: NodeId, model: ModelId, answer: &Answer) -> Result<(), Failure> {
+        if answer.finish != Finish::Length {
+            return Ok(());
+        }
+        let name = &self.models.configs[model.0 as usize].name;
+        let text = format!("the answer of `{name}` was cut{}", after(answer));
+        self.tell(frame, id, EventKind::Warning { code: Code::W502.0, text, help: MORE_TOKENS }).await
     }
 
     /// A failed call with its stage, its place, its provider and what to do.
@@ -207,6 +229,24 @@ impl<'a> Run<'a> {
         let diagnostic = Diagnostic::error(code, node.span, format!("the model {who} failed: {}", error.message));
         error.help.into_iter().fold(diagnostic, Diagnostic::help)
     }
+}
+
+/// What helps where an answer is cut.
+const MORE_TOKENS: &str = "`max_tokens:` on the model allows more, within its context window";
+
+/// After how many tokens an answer ended, where that is known.
+fn after(answer: &Answer) -> String {
+    answer.usage.output.map(|n| format!(" after {n} tokens")).unwrap_or_default()
+}
+
+/// What `error` says, and whether the answer was cut: known from the model, it needs not be asked.
+pub(super) fn with_cut(mut error: ParseError, answer: Option<&Answer>) -> ParseError {
+    let Some(answer) = answer.filter(|a| a.finish != Finish::Other) else { return error };
+    error.help.retain(|line| !line.starts_with("was the answer cut"));
+    if answer.finish == Finish::Length {
+        error.help.insert(0, format!("the answer was cut{}: {MORE_TOKENS}", after(answer)));
+    }
+    error
 }
 
 /// The wait before try `attempt + 1`: half a second, doubled each time, at most eight seconds.
