@@ -27,7 +27,7 @@ mod xml_text;
 mod yaml;
 
 #[cfg(test)]
-mod conformance;
+mod conformance_tests;
 
 use std::sync::Arc;
 
