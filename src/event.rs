@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::value::{Finish, Secret, Usage, redact};
+use crate::value::{Finish, Secret, Usage, Value, redact};
 
 /// One execution of a block: an item, an attempt, a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -26,6 +26,36 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+/// How a value grows that is still being written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Growth {
+    /// A place in the value has this value now.
+    Set {
+        /// The place, as a JSON Pointer (RFC 6901); empty for the whole. A list's next item is its length.
+        at: String,
+        /// The value there.
+        value: serde_json::Value,
+    },
+    /// The text that was set last goes on.
+    Append {
+        /// What comes behind it.
+        append: String,
+    },
+}
+
+/// What makes a growing value of a text that comes in pieces.
+pub trait Growing: Send {
+    /// Takes a piece; gives how the value grew. All pieces together take time linear in the text.
+    fn push(&mut self, piece: &str) -> Vec<Growth>;
+
+    /// The text is whole: gives how that completes the value.
+    fn finish(&mut self) -> Vec<Growth>;
+
+    /// The value so far.
+    fn value(&self) -> Option<Value>;
 }
 
 /// What happened.
@@ -80,6 +110,8 @@ pub enum EventKind {
         /// The piece.
         text: String,
     },
+    /// The value of the answer grew, or was set anew: what a parser reads of an answer that is still being written.
+    Partial(Growth),
     /// A model gave a piece of its reasoning.
     Reasoning {
         /// The piece.
@@ -132,6 +164,15 @@ pub enum EventKind {
     Notice {
         /// What.
         text: String,
+    },
+    /// Something about this stage that the person should mend.
+    Warning {
+        /// The diagnostic's code, as `W502`.
+        code: &'static str,
+        /// What.
+        text: String,
+        /// What to do about it.
+        help: &'static str,
     },
     /// Bytes fetched of a download.
     Progress {
@@ -201,6 +242,7 @@ pub struct Sink {
     pieces: u64,
     bytes: u64,
     max_bytes: u64,
+    growing: Option<Box<dyn Growing>>,
 }
 
 /// Why a [`Sink`] took no more.
@@ -215,7 +257,19 @@ pub enum SinkClosed {
 impl Sink {
     /// A sink for one call at `node` in `frame`. Answers larger than `max_bytes` are refused.
     pub fn new(events: EventSender, frame: FrameId, node: NodeId, secrets: Arc<[Secret]>, max_bytes: u64) -> Self {
-        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes }
+        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes, growing: None }
+    }
+
+    /// The same, which also tells how the value grows that `growing` makes of the answer.
+    #[must_use]
+    pub fn growing(mut self, growing: Option<Box<dyn Growing>>) -> Self {
+        self.growing = growing;
+        self
+    }
+
+    /// What makes the growing value, once the answer is whole.
+    pub fn take_growing(&mut self) -> Option<Box<dyn Growing>> {
+        self.growing.take()
     }
 
     /// Whether a piece of the answer was passed on: then the call cannot be tried again unseen.
@@ -234,7 +288,12 @@ impl Sink {
         self.count(piece)?;
         self.pieces += 1;
         let text = self.clean(piece);
-        self.send(EventKind::Token { text }).await
+        let grown = self.growing.as_mut().map(|g| g.push(&text)).unwrap_or_default();
+        self.send(EventKind::Token { text }).await?;
+        for growth in grown {
+            self.send(EventKind::Partial(growth)).await?;
+        }
+        Ok(())
     }
 
     /// Passes on a piece of the model's reasoning, which is no part of the answer.

@@ -150,6 +150,7 @@ async fn execute(
         output: Output::open(),
         console,
         plan: &ready.plan,
+        sources,
         file,
         events_on_stdout,
         format: args.format(),
@@ -201,6 +202,7 @@ struct Reading<'a> {
     output: Output,
     console: &'a Console,
     plan: &'a Plan,
+    sources: &'a Sources,
     file: Option<std::io::BufWriter<std::fs::File>>,
     events_on_stdout: bool,
     format: Format,
@@ -246,6 +248,11 @@ impl Reading<'_> {
                 self.console.note(&format!("try {attempt} failed: {error}; the next in {wait:.1} s"));
             }
             EventKind::Notice { text } => self.console.note(text),
+            EventKind::Warning { code, text, help } => {
+                let span = event.node.map(|id| self.plan.node(id).span);
+                let warning = Diagnostic::new(Severity::Warning, Code(code), span, text.clone());
+                self.console.report(&[warning.help(*help)], self.sources);
+            }
             EventKind::Progress { what, done, total } => self.console.progress(what, *done, *total),
             _ => {}
         }

@@ -10,9 +10,11 @@ use indexmap::IndexMap;
 
 use super::answer;
 use super::csv_rows::{Row, rows};
+use super::rows_live::Table;
 use super::spec::{
     Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
 };
+use crate::event::Growing;
 use crate::value::{Type, Value};
 
 /// The description of `csv`.
@@ -62,6 +64,10 @@ impl Rule for Csv {
         }
         let names = first.values.clone();
         Ok(Value::list(all.into_iter().skip(1).map(|r| by_name(&names, r.values)).collect()))
+    }
+
+    fn stream(&self) -> Option<Box<dyn Growing>> {
+        Some(Box::new(Table::new(self.header)))
     }
 
     fn output_type(&self) -> Type {

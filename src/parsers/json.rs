@@ -5,11 +5,13 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::answer;
+use super::json_live::Live;
 use super::json_scan::find;
 use super::json_text::locate;
 use super::spec::{
     Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
 };
+use crate::event::Growing;
 use crate::value::{Constraint, Type, TypeError, Value};
 
 /// The description of `json`.
@@ -63,6 +65,10 @@ impl Rule for Json {
         let (start, value) = find(text)?;
         let value = if self.drop_extra { dropped(&self.ty, &value) } else { value };
         self.ty.accept(&value).map_err(|error| self.misfit(text, start, error))
+    }
+
+    fn stream(&self) -> Option<Box<dyn Growing>> {
+        Some(Box::new(Live::default()))
     }
 
     fn output_type(&self) -> Type {

@@ -12,9 +12,11 @@
 use std::sync::Arc;
 
 use super::answer;
+use super::rows_live::Items;
 use super::spec::{
     Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
 };
+use crate::event::Growing;
 use crate::value::{Type, Value};
 
 /// The description of `list`.
@@ -35,10 +37,14 @@ const STYLE: ParserOption = ParserOption {
 
 /// How the items of a list are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
+    /// Between commas and line breaks.
     Comma,
+    /// Each on a line.
     Lines,
+    /// Behind a number each.
     Numbered,
+    /// Behind a bullet each.
     Bullets,
 }
 
@@ -71,6 +77,10 @@ impl Rule for List {
         }
     }
 
+    fn stream(&self) -> Option<Box<dyn Growing>> {
+        Some(Box::new(Items::new(self.style)))
+    }
+
     fn output_type(&self) -> Type {
         Type::List(Box::new(Type::Text))
     }
@@ -89,9 +99,9 @@ impl Rule for List {
 }
 
 /// Items, or the byte in the body where they break off and why.
-type Items = Result<Vec<String>, (usize, String)>;
+pub(super) type Found = Result<Vec<String>, (usize, String)>;
 
-fn by_comma(body: &str) -> Items {
+pub(super) fn by_comma(body: &str) -> Found {
     let mut items = Vec::new();
     let mut from = 0;
     while from < body.len() {
@@ -135,7 +145,7 @@ fn unquoted(raw: &str) -> String {
     inner.replace("\"\"", "\"")
 }
 
-fn by_marker(body: &str, after_marker: fn(&str) -> Option<&str>, wanted: &str) -> Items {
+fn by_marker(body: &str, after_marker: fn(&str) -> Option<&str>, wanted: &str) -> Found {
     let mut items: Vec<String> = Vec::new();
     let mut blank = false;
     // The first line of what may be prose after the list; it is not if another item follows.
@@ -174,7 +184,7 @@ fn by_marker(body: &str, after_marker: fn(&str) -> Option<&str>, wanted: &str) -
     Ok(items)
 }
 
-fn after_number(line: &str) -> Option<&str> {
+pub(super) fn after_number(line: &str) -> Option<&str> {
     let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
     if rest.len() == line.len() {
         return None;
@@ -182,7 +192,7 @@ fn after_number(line: &str) -> Option<&str> {
     after_space(rest.strip_prefix(['.', ')'])?)
 }
 
-fn after_bullet(line: &str) -> Option<&str> {
+pub(super) fn after_bullet(line: &str) -> Option<&str> {
     after_space(line.strip_prefix(['-', '*', '+', '•'])?)
 }
 

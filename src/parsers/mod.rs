@@ -10,12 +10,16 @@ mod csv_rows;
 mod datetime;
 mod enumeration;
 mod fences;
+mod growing;
 mod json;
+mod json_grow;
+mod json_live;
 mod json_scan;
 mod json_text;
 mod list;
 mod number;
 mod regex;
+mod rows_live;
 mod spec;
 mod text;
 mod xml;
@@ -23,12 +27,13 @@ mod xml_text;
 mod yaml;
 
 #[cfg(test)]
-mod conformance;
+mod conformance_tests;
 
 use std::sync::Arc;
 
 pub use spec::{Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, Rule};
 
+use crate::event::Growing;
 use crate::value::{Constraint, Type, Value};
 use indexmap::IndexMap;
 
@@ -89,6 +94,12 @@ impl Parser {
     /// The answer is not what the parser takes; nothing is guessed.
     pub fn parse(&self, text: &str) -> Result<Value, ParseError> {
         self.rule.parse(text)
+    }
+
+    /// What reads an answer that is still being written, where the parser can tell a part of its value. What it has in
+    /// the end is the value of [`Parser::parse`], or is replaced by it.
+    pub fn stream(&self) -> Option<Box<dyn Growing>> {
+        self.rule.stream()
     }
 
     /// The type of every value that [`Parser::parse`] gives.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::event::Growing;
 use crate::value::{Constraint, Type, Value, nearest};
 
 /// What a parser takes as its first, unnamed argument.
@@ -258,4 +259,9 @@ pub trait Rule: Send + Sync {
 
     /// What to tell a model.
     fn format_instructions(&self) -> String;
+
+    /// What reads an answer that is still being written, where the rule can tell a part of its value.
+    fn stream(&self) -> Option<Box<dyn Growing>> {
+        None
+    }
 }

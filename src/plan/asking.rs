@@ -48,11 +48,7 @@ impl Lowerer<'_> {
             self.error(diagnostic);
             fine = false;
         }
-        let before = self.diagnostics.len();
         let lowered = self.ask_node(models, parser.as_ref(), merge, stage.span, scope);
-        if lowered.is_none() && self.diagnostics.len() == before && fine {
-            return None;
-        }
         if fine { lowered } else { None }
     }
 
@@ -71,6 +67,16 @@ impl Lowerer<'_> {
             self.error(diagnostic);
             return None;
         }
+        if let Some(p) = parser.filter(|p| p.parser.repair() > 0)
+            && may_be_raw(&ty)
+        {
+            let message = "`repair:` goes on with the conversation, and a raw prompt is none";
+            let diagnostic = Diagnostic::error(Code::E209, p.span, message)
+                .also(span, "this model takes a raw prompt")
+                .help("leave `repair:` out, or write the prompt with `user \"…\"`");
+            self.error(diagnostic);
+            return None;
+        }
         let out = match (merge, parser) {
             (Some(_), Some(p)) => p.parser.output_type(),
             _ => Type::Message,
@@ -85,6 +91,14 @@ impl Lowerer<'_> {
         };
         let home = self.push(Node { span, kind: NodeKind::Ask(Arc::new(ask)), ty: out.clone(), input: Some(input) });
         Some((home, out))
+    }
+}
+
+/// Whether a value of this type is raw text, or can be.
+fn may_be_raw(ty: &Type) -> bool {
+    match ty {
+        Type::Union(all) => all.iter().any(may_be_raw),
+        ty => *ty == Type::Raw,
     }
 }
 

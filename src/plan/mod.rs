@@ -291,6 +291,13 @@ pub struct Ask {
     pub discardable: bool,
 }
 
+impl Ask {
+    /// The parser that stands right behind the model and reads its answers as they come.
+    pub fn reader(&self) -> Option<&Parser> {
+        self.parser.as_deref().filter(|_| !self.parse_later)
+    }
+}
+
 /// A model as the file describes it; variables in its options are not yet filled in.
 #[derive(Clone)]
 pub struct ModelEntry {

@@ -10,8 +10,8 @@ use super::frame::Frame;
 use super::stages::{all_failed, unparsed, wrong_input};
 use super::{Failure, Run, request};
 use crate::diag::{Code, Diagnostic};
-use crate::event::{EventKind, FrameId, NodeId, Sink};
-use crate::parsers::Parser;
+use crate::event::{EventKind, FrameId, Growing, Growth, NodeId, Sink};
+use crate::parsers::{ParseError, Parser};
 use crate::plan::{Ask, ModelId, Node};
 use crate::providers::{Enforcement, ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
 use crate::value::{Answer, Finish, Message, Request, RequestInput, Role, Value};
@@ -22,10 +22,11 @@ const FIRST_WAIT: f64 = 0.5;
 /// The longest wait that is not asked for by a server, in seconds.
 const LONGEST_WAIT: f64 = 8.0;
 
-/// An answer, and how it is to be kept.
+/// An answer, how it is to be kept, and what read it as it came.
 struct Answered {
     answer: Answer,
     unsaved: Option<Unsaved>,
+    growing: Option<Box<dyn Growing>>,
 }
 
 impl<'a> Run<'a> {
@@ -74,6 +75,7 @@ impl<'a> Run<'a> {
             Some(parser) if !ask.parse_later => parser,
             _ => {
                 self.keep(frame, id, answered.unsaved).await?;
+                self.warn_of_cut(frame, id, model, &answered.answer).await?;
                 let mut message = Message::new(Role::Assistant, answered.answer.text.clone());
                 message.answer = Some(Arc::new(answered.answer));
                 return Ok(Value::Message(Arc::new(message)));
@@ -87,9 +89,11 @@ impl<'a> Run<'a> {
             let error = match parser.parse(&answered.answer.text) {
                 Ok(value) => {
                     self.keep(frame, id, answered.unsaved).await?;
+                    self.whole(frame, id, answered.growing, &value).await?;
+                    self.warn_of_cut(frame, id, model, &answered.answer).await?;
                     return Ok(value);
                 }
-                Err(error) => error,
+                Err(error) => with_cut(error, Some(&answered.answer)),
             };
             let RequestInput::Messages(messages) = &mut request.input else {
                 return Err(unread(error));
@@ -140,7 +144,8 @@ impl<'a> Run<'a> {
         let mut attempt = 1;
         loop {
             let mut sink =
-                Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response());
+                Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response())
+                    .growing(ask.reader().and_then(Parser::stream));
             provider.fetch(&mut sink).await?;
             let prepared = match provider.prepare(fit.request()) {
                 Ok(prepared) => prepared,
@@ -151,14 +156,16 @@ impl<'a> Run<'a> {
             };
             let key = cache::key(config, provider.as_ref(), fit.request(), &prepared);
             if let Some(answer) = self.kept(config, key.as_deref(), &prepared, &mut sink).await? {
-                return Ok(Answered { answer, unsaved: None });
+                return Ok(Answered { answer, unsaved: None, growing: sink.take_growing() });
             }
             self.called(config, attempt, &prepared, &mut sink).await?;
             let error = match self.one_try(config, provider.as_ref(), fit.request(), &prepared, &mut sink).await {
                 Ok(answer) => {
-                    self.answered(frame, id, config, &answer).await.map_err(cancelled)?;
+                    let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
+                    let kind = EventKind::ModelAnswered { finish, usage, seconds, cached: false };
+                    self.events.send(frame.id, Some(id), kind).await.map_err(cancelled)?;
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
-                    return Ok(Answered { answer, unsaved });
+                    return Ok(Answered { answer, unsaved, growing: sink.take_growing() });
                 }
                 Err(error) if error.kind == ErrorKind::Overflow && !sink.began() => {
                     fit.shorten(clean(error, &sink), &mut sink).await?;
@@ -247,25 +254,33 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn answered(
+    /// Tells what completes the growing value, so that it ends as the parsed one.
+    async fn whole(
         &self,
         frame: &Frame,
         id: NodeId,
-        config: &ModelConfig,
-        answer: &Answer,
-    ) -> Result<(), crate::event::Stopped> {
-        let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
-        let kind = EventKind::ModelAnswered { finish, usage, seconds, cached: false };
-        self.events.send(frame.id, Some(id), kind).await?;
-        if answer.finish == Finish::Length {
-            let count = answer.usage.output.map(|n| format!(" after {n} tokens")).unwrap_or_default();
-            let text = format!(
-                "the answer of `{}` was cut{count}: `max_tokens:` on the model allows more, within its context window",
-                config.name
-            );
-            self.events.send(frame.id, Some(id), EventKind::Notice { text }).await?;
+        growing: Option<Box<dyn Growing>>,
+        value: &Value,
+    ) -> Result<(), Failure> {
+        let Some(mut growing) = growing else { return Ok(()) };
+        for growth in growing.finish() {
+            self.tell(frame, id, EventKind::Partial(growth)).await?;
+        }
+        if growing.value().as_ref() != Some(value) {
+            let growth = Growth::Set { at: String::new(), value: value.to_json() };
+            self.tell(frame, id, EventKind::Partial(growth)).await?;
         }
         Ok(())
+    }
+
+    /// Says that an answer which goes on was cut.
+    async fn warn_of_cut(&self, frame: &Frame, id: NodeId, model: ModelId, answer: &Answer) -> Result<(), Failure> {
+        if answer.finish != Finish::Length {
+            return Ok(());
+        }
+        let name = &self.models.configs[model.0 as usize].name;
+        let text = format!("the answer of `{name}` was cut{}", after(answer));
+        self.tell(frame, id, EventKind::Warning { code: Code::W502.0, text, help: MORE_TOKENS }).await
     }
 
     /// A failed call with its stage, its place, its provider and what to do.
@@ -287,6 +302,24 @@ impl<'a> Run<'a> {
         let diagnostic = Diagnostic::error(code, node.span, format!("the model {who} failed: {}", error.message));
         error.help.into_iter().fold(diagnostic, Diagnostic::help)
     }
+}
+
+/// What helps where an answer is cut.
+const MORE_TOKENS: &str = "`max_tokens:` on the model allows more, within its context window";
+
+/// After how many tokens an answer ended, where that is known.
+fn after(answer: &Answer) -> String {
+    answer.usage.output.map(|n| format!(" after {n} tokens")).unwrap_or_default()
+}
+
+/// What `error` says, and whether the answer was cut: known from the model, it needs not be asked.
+pub(super) fn with_cut(mut error: ParseError, answer: Option<&Answer>) -> ParseError {
+    let Some(answer) = answer.filter(|a| a.finish != Finish::Other) else { return error };
+    error.help.retain(|line| !line.starts_with("was the answer cut"));
+    if answer.finish == Finish::Length {
+        error.help.insert(0, format!("the answer was cut{}: {MORE_TOKENS}", after(answer)));
+    }
+    error
 }
 
 /// Why nothing but the parser looked after the form of a model's answer, where something else could have.

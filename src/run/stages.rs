@@ -82,7 +82,11 @@ impl<'a> Run<'a> {
                 let Some(text) = left.as_text() else {
                     return Err(wrong_input(node, &left, "a parser takes a message or text"));
                 };
-                parser.parse(&text).map_err(|e| unparsed(e, node.span, None, None))?
+                let answer = match &left {
+                    Value::Message(message) => message.answer.as_deref(),
+                    _ => None,
+                };
+                parser.parse(&text).map_err(|e| unparsed(super::ask::with_cut(e, answer), node.span, None, None))?
             }
             NodeKind::Ask(ask) => self.ask(frame, id, node, ask).await?,
             NodeKind::Map(branches) => self.map(frame, node, branches, place).await?,

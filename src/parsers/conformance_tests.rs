@@ -208,3 +208,60 @@ fn xml() {
         (parse("xml", None, &[], case["input"].as_str().unwrap()), there)
     });
 }
+
+/// The value of a streamed answer after each of its pieces, where it changed.
+fn streamed<'t>(pieces: impl Iterator<Item = &'t str>) -> Vec<Json> {
+    let mut stream = build(find("json").unwrap(), None, None, &IndexMap::new()).unwrap().stream().unwrap();
+    let mut seen: Vec<Json> = Vec::new();
+    for piece in pieces {
+        stream.push(piece);
+        let value = stream.value().map(|v| v.to_json());
+        if let Some(value) = value.filter(|v| seen.last() != Some(v)) {
+            seen.push(value);
+        }
+    }
+    seen
+}
+
+#[test]
+fn json_as_it_streams() {
+    let mut agree = 0;
+    let all = cases(include_str!("../../tests/data/langchain/json_stream.json"));
+    for case in &all {
+        let pieces = case["chunks"].as_array().unwrap().iter().map(|c| c.as_str().unwrap());
+        assert_eq!(Json::from(streamed(pieces)), case["expected"], "{case}");
+        agree += 1;
+    }
+    told("json (streamed)", agree, all.len());
+}
+
+/// What LangChain makes of a value that is cut off is what a stream has told up to there.
+#[test]
+fn json_that_is_cut() {
+    let fence = Difference {
+        reason: "the function that LangChain's streaming rests on takes no fence; its parser takes it off before",
+        applies: |i| i.contains("```"),
+        wanted: |_| Some(json!({"foo": "bar"})),
+        rows: 1,
+    };
+    let escape = Difference {
+        reason: "a text that breaks off in an escape has begun all the same",
+        applies: |i| i.ends_with("\\u12"),
+        wanted: |_| Some(json!({"a": ""})),
+        rows: 1,
+    };
+    for (file, difference) in [
+        (include_str!("../../tests/data/langchain/json_partial.json"), fence),
+        (include_str!("../../tests/data/langchain/json_markdown.json"), escape),
+    ] {
+        let cut: Vec<Json> = cases(file).into_iter().filter(|c| is_cut(c["input"].as_str().unwrap())).collect();
+        compare("json (cut, streamed)", &cut, &[difference], |case| {
+            (streamed(std::iter::once(case["input"].as_str().unwrap())).pop(), case.get("expected").cloned())
+        });
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the agreements are told")]
+fn told(what: &str, agree: usize, all: usize) {
+    println!("{what}: {agree} of {all} agree");
+}
