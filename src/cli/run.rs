@@ -157,6 +157,7 @@ async fn execute(
         stream: !args.no_stream && !events_on_stdout,
         settled: false,
         printed: String::new(),
+        items: 0,
     };
     let run = Run::new(&ready.plan, &ready.variables, &ready.models, stdin, sender);
     let running = async move {
@@ -211,6 +212,8 @@ struct Reading<'a> {
     settled: bool,
     /// What standard output was given of the result.
     printed: String,
+    /// How many items of the result it was given.
+    items: usize,
 }
 
 impl Reading<'_> {
@@ -235,6 +238,10 @@ impl Reading<'_> {
             {
                 self.output.write(text).await?;
                 self.printed.push_str(text);
+            }
+            EventKind::Item { value, .. } if self.stream && self.format == Format::Jsonl => {
+                self.output.write(&format!("{value}\n")).await?;
+                self.items += 1;
             }
             EventKind::Discarded { error } => {
                 if !self.printed.is_empty() {
@@ -324,6 +331,11 @@ impl Reading<'_> {
     }
 
     async fn print(&mut self, value: &Value) -> u8 {
+        let rest = match value {
+            Value::List(items) if self.items > 0 => Value::list(items.iter().skip(self.items).cloned().collect()),
+            whole => whole.clone(),
+        };
+        let value = &rest;
         let (text, code) = match text_of(value, self.format, self.output.terminal) {
             Ok(Some(text)) => (text, 0),
             Ok(None) => {

@@ -16,7 +16,7 @@ pub const RESERVED: &[&str] =
     &["input", "output", "error", "format_instructions", "as", "match", "raw", "true", "false", "none"];
 
 /// Built-in stages that this version does not have yet.
-pub const LATER_STAGES: &[&str] = &["embed", "retrieve", "split", "store", "schema"];
+pub const LATER_STAGES: &[&str] = &["embed", "retrieve", "split", "store"];
 
 /// Built-in stages that run a pipeline of their own or stop one.
 pub const CONTROL_STAGES: &[&str] = &["each", "repeat", "timeout", "require"];

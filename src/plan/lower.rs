@@ -262,6 +262,7 @@ impl<'a> Lowerer<'a> {
         let mut cache = self.types.remove(&self.declarations.id).unwrap_or_default();
         let mut resolver = TypeResolver {
             declarations: self.declarations,
+            settings: self.settings,
             diagnostics: &mut self.diagnostics,
             cache: &mut cache,
             main: self.main,

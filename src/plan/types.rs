@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::declarations::{BUILT_IN_TYPES, Declarations, Named, later};
+use super::declarations::{BUILT_IN_TYPES, Declarations, Named};
+use super::lower::Settings;
+use super::paths::within;
 use crate::diag::{Code, Diagnostic};
+use crate::source::read_text;
 use crate::syntax::ast::{Path, TypeBody, TypeExpr, TypeKind};
-use crate::value::{Field, Literal, Record, Recursive, Type};
+use crate::value::{Field, Literal, Record, Recursive, Type, from_json_schema};
 
 /// A declared type that was met.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct TypeResolver<'a, 'b> {
     pub caches: &'b mut TypeCaches,
     /// The file's declarations.
     pub declarations: &'a Declarations<'a>,
+    /// Where the project and the file lie.
+    pub settings: &'a Settings,
     /// Where what is wrong goes.
     pub diagnostics: &'b mut Vec<Diagnostic>,
     /// Declared types that are resolved already.
@@ -42,18 +47,17 @@ impl<'a> TypeResolver<'a, '_> {
     pub fn resolve(&mut self, ty: &TypeExpr) -> Type {
         match &ty.kind {
             TypeKind::Name(path) => self.named(path),
+            TypeKind::Apply(path, of) if path.text() == "schema" => self.schema(path, of),
             TypeKind::Apply(path, of) => {
                 let of = self.resolve(of);
                 match path.text().as_str() {
                     "map" => Type::Map(Box::new(of)),
-                    "schema" => {
-                        self.diagnostics.push(later(path.span, "`schema(…)`"));
-                        Type::Any
-                    }
                     other => {
                         let message = format!("`{other}` takes no type in brackets");
-                        self.diagnostics
-                            .push(Diagnostic::error(Code::E205, path.span, message).help("only `map(T)` does"));
+                        self.diagnostics.push(
+                            Diagnostic::error(Code::E205, path.span, message)
+                                .help("`map(T)` and `schema(\"file\")` do"),
+                        );
                         Type::Any
                     }
                 }
@@ -85,6 +89,33 @@ impl<'a> TypeResolver<'a, '_> {
                 Type::Union(all)
             }
         }
+    }
+
+    /// `schema("x.schema.json")`: the type that a JSON Schema in the project describes.
+    fn schema(&mut self, path: &Path, of: &TypeExpr) -> Type {
+        let TypeKind::Text(written) = &of.kind else {
+            let diagnostic = Diagnostic::error(Code::E205, path.span, "`schema` takes the path of a JSON Schema");
+            self.diagnostics.push(diagnostic.help("as in `type Meaning = schema(\"meaning.schema.json\")`"));
+            return Type::Any;
+        };
+        let base = if self.declarations.id == 0 { &self.settings.base } else { &self.declarations.base };
+        let name = written.text.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default();
+        let read = within(&self.settings.project, base, &written.text)
+            .map_err(|e| e.diagnostic(&written.text, written.span))
+            .and_then(|full| {
+                let wrong = |what: String| Diagnostic::error(Code::E205, written.span, what);
+                let text = read_text(&full).map_err(|e| wrong(format!("`{}` cannot be read: {e}", written.text)))?;
+                let json =
+                    serde_json::from_str(&text).map_err(|e| wrong(format!("`{}` is no JSON: {e}", written.text)))?;
+                from_json_schema(&json, name).map_err(|e| {
+                    let at = if e.at.is_empty() { String::new() } else { format!(" at {}", e.at) };
+                    wrong(format!("`{}`{at}: {}", written.text, e.message))
+                })
+            });
+        read.unwrap_or_else(|diagnostic| {
+            self.diagnostics.push(diagnostic);
+            Type::Any
+        })
     }
 
     fn named(&mut self, path: &Path) -> Type {
@@ -162,6 +193,7 @@ impl<'a> TypeResolver<'a, '_> {
             main: self.main,
             caches: &mut *self.caches,
             declarations: library,
+            settings: self.settings,
             diagnostics: &mut *self.diagnostics,
             cache: &mut cache,
         };

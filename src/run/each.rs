@@ -160,7 +160,11 @@ impl<'a> Run<'a> {
             let index = done.next;
             done.next += 1;
             if !(done.failed.contains(&index) && each.on_error == OnError::Skip) {
-                let value = done.values[index].to_json();
+                let value = match &done.values[index] {
+                    // As the result shows it.
+                    Value::Message(message) => message.text.as_str().into(),
+                    other => other.to_json(),
+                };
                 self.tell(frame, id, EventKind::Item { index, value }).await?;
             }
         }

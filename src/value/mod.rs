@@ -6,6 +6,7 @@ mod datetime;
 mod message;
 mod recursive;
 mod schema;
+mod schema_import;
 mod secret;
 mod types;
 
@@ -14,5 +15,6 @@ pub use data::{Duration, Value, nearest};
 pub use datetime::not_rfc3339;
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use recursive::Recursive;
+pub use schema_import::{SchemaError, from_json_schema};
 pub use secret::{Secret, redact};
 pub use types::{Field, Literal, Record, Type, TypeError};
