@@ -247,11 +247,8 @@ fn only(words: &Map<String, Json>, known: &[&str], at: &str) -> Result<(), Schem
     let list = ["type", "items", "properties", "required", "additionalProperties"];
     // Beside a list of types, each type has its own words.
     let several = words.get("type").is_some_and(Json::is_array);
-    let lost = words.keys().find(|w| {
-        let w = w.as_str();
-        !NOTES.contains(&w) && !known.contains(&w) && !(several && list.contains(&w))
-    });
-    match lost {
+    let kept = |w: &str| NOTES.contains(&w) || known.contains(&w) || (several && list.contains(&w));
+    match words.keys().find(|w| !kept(w)) {
         Some(word) => Err(wrong(at, format!("`{word}` says something that no type here can"))),
         None => Ok(()),
     }
