@@ -5,8 +5,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::lower::Lowerer;
-use super::prompts::{Place, list};
+use super::prompts::list;
 use super::scope::{Home, Scope};
+use super::templating::Place;
 use super::values::{constant_pipeline, duration};
 use super::{Each, NodeKind, OnError, Repeat, Require};
 use crate::diag::{Code, Diagnostic};

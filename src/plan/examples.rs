@@ -6,8 +6,9 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::lower::Lowerer;
 use super::paths::within;
-use super::prompts::{Place, list};
+use super::prompts::list;
 use super::scope::field_names;
+use super::templating::Place;
 use super::{Cell, PromptPart, Ref, Rendering, data};
 use crate::diag::{Code, Diagnostic};
 use crate::source::{Span, read_text};
@@ -197,7 +198,7 @@ impl Lowerer<'_> {
         let template = match Template::compile(&said.text.text) {
             Ok(template) => template,
             Err(e) => {
-                self.error(super::prompts::template_error(e, said.text.span, |r| said.text.locate(r)));
+                self.error(super::templating::template_error(e, said.text.span, |r| said.text.locate(r)));
                 return None;
             }
         };

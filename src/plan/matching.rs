@@ -6,8 +6,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::lower::Lowerer;
-use super::prompts::{Place, type_of};
+use super::prompts::type_of;
 use super::scope::{Home, Scope};
+use super::templating::Place;
 use super::values::constant;
 use super::{Arm, Cell, Match, NodeKind, Test};
 use crate::diag::{Code, Diagnostic};

@@ -25,9 +25,11 @@ mod prompts;
 mod scope;
 mod spreading;
 mod stages;
+mod templating;
 mod types;
 mod uses;
 mod values;
+mod variables;
 
 use std::sync::Arc;
 

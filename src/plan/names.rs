@@ -2,8 +2,8 @@
 
 use super::declarations::{Declarations, Named};
 use super::lower::Lowerer;
-use super::prompts::Place;
 use super::scope::Scope;
+use super::templating::Place;
 use super::{Cell, Ref};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 
 use super::Cell;
 use super::lower::Lowerer;
-use super::prompts::Place;
 use super::scope::Scope;
+use super::templating::Place;
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{ExprLit, MapEntry, Spread, SpreadOf};

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 
 use super::declarations::{Named, has_hyphen, reserved};
 use super::lower::Lowerer;
-use super::prompts::Place;
 use super::scope::{Binding, Home, Scope};
+use super::templating::Place;
 use super::{BlockId, Extend, Node, NodeKind, Ref};
 use crate::diag::{Code, Diagnostic};
 use crate::parsers::{self, Parser};
