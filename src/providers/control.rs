@@ -65,8 +65,14 @@ const TOKENS: &[&str] = &[
     "<｜end▁of▁sentence｜>",
 ];
 
+/// What the tokens begin with: most texts hold none of these, and no token is looked for in them.
+const OPENINGS: [char; 2] = ['<', '['];
+
 /// The first control token that a text holds, with its place in bytes.
 pub fn first_in(text: &str) -> Option<(&'static str, Range<usize>)> {
+    if !text.contains(OPENINGS) {
+        return None;
+    }
     let at = |token: &&'static str| text.find(token).map(|i| (*token, i..i + token.len()));
     TOKENS.iter().filter_map(at).min_by_key(|(_, range)| range.start)
 }
@@ -138,6 +144,11 @@ fn brings_a_mark(text: &str, value: &Range<usize>, token: &Range<usize>) -> bool
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn every_token_begins_as_the_quick_look_expects() {
+        assert!(super::TOKENS.iter().all(|token| token.starts_with(super::OPENINGS)));
+    }
+
     use super::*;
     use crate::value::{Role, Tainted};
 

@@ -7,7 +7,11 @@ mod rules;
 mod scanner;
 mod strings;
 
+use std::sync::{PoisonError, RwLock};
+
 use pest::Parser;
+use pest::error::Error;
+use pest::iterators::Pairs;
 
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
@@ -19,7 +23,6 @@ pub use scanner::{KEYWORDS, MAX_DEPTH};
 
 /// Reads a file's text. A tree always comes out; what is wrong with the text comes with it.
 pub fn parse(id: FileId, text: &str) -> (File, Vec<Diagnostic>) {
-    pest::set_error_detail(true);
     let scan = scanner::scan(id, text);
     let mut diagnostics = scan.diagnostics;
     let mut decls = Vec::with_capacity(scan.chunks.len());
@@ -64,7 +67,7 @@ fn parse_chunk(
         return DeclKind::Later { keyword, name };
     }
     let rule = if chunk.keyword.is_some() { Rule::declaration } else { Rule::bare };
-    match Grammar::parse(rule, source) {
+    match grammar(rule, source) {
         Ok(mut pairs) => {
             let mut builder = Builder { file: id, base: chunk.span.start, text, comments, diagnostics };
             match pairs.next() {
@@ -77,6 +80,24 @@ fn parse_chunk(
             broken(text, chunk)
         }
     }
+}
+
+/// Whether pest keeps what it tried is one switch for the whole process: readers parse with it off, a writer turns it on.
+static TRIED: RwLock<()> = RwLock::new(());
+
+/// Parses by the grammar. What was tried is kept only for a text that does not parse: it takes a good part of the time.
+fn grammar(rule: Rule, source: &str) -> Result<Pairs<'_, Rule>, Error<Rule>> {
+    {
+        let _off = TRIED.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(pairs) = Grammar::parse(rule, source) {
+            return Ok(pairs);
+        }
+    }
+    let _on = TRIED.write().unwrap_or_else(PoisonError::into_inner);
+    pest::set_error_detail(true);
+    let parsed = Grammar::parse(rule, source);
+    pest::set_error_detail(false);
+    parsed
 }
 
 /// The name that a chunk declares, as far as it can be read, and where it ends.
