@@ -68,28 +68,56 @@ fn suggestion(code: &str) -> String {
     format!("the codes are {}", shown.join(" "))
 }
 
+/// The width of prose, in columns; examples keep their lines.
+const WIDTH: usize = 80;
+
 /// A page without its marks: the title bare, each fence an indented block under a line that says what it is.
 fn plain(page: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
+    let mut paragraph: Vec<&str> = Vec::new();
     for line in page.lines() {
-        match line.strip_prefix("```") {
-            Some(_) if inside => inside = false,
-            Some(info) => {
-                inside = true;
-                if let Some(heading) = heading(info) {
-                    let _ = writeln!(out, "{heading}\n");
-                }
+        let fence = line.strip_prefix("```");
+        if inside && fence.is_none() {
+            let _ = writeln!(out, "    {line}");
+            continue;
+        }
+        if fence.is_none() && !line.is_empty() {
+            paragraph.extend(line.strip_prefix("# ").unwrap_or(line).split(' '));
+            continue;
+        }
+        wrapped(&mut out, &std::mem::take(&mut paragraph));
+        if let Some(info) = fence {
+            inside = !inside;
+            if let Some(heading) = heading(info).filter(|_| inside) {
+                let _ = writeln!(out, "{heading}\n");
             }
-            None if inside => {
-                let _ = writeln!(out, "    {line}");
-            }
-            None => {
-                let _ = writeln!(out, "{}", line.strip_prefix("# ").unwrap_or(line));
-            }
+        } else {
+            out.push('\n');
         }
     }
+    wrapped(&mut out, &paragraph);
     out
+}
+
+/// Words in lines of at most [`WIDTH`] columns.
+fn wrapped(out: &mut String, words: &[&str]) {
+    let mut column = 0;
+    for word in words {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    if column > 0 {
+        out.push('\n');
+    }
 }
 
 /// What a fence is, by its info string: `chain wrong run --var n=x`, `text file=notes.md`, `console wrong`.
@@ -98,9 +126,9 @@ fn heading(info: &str) -> Option<String> {
     if let Some(name) = words.iter().find_map(|w| w.strip_prefix("file=")) {
         return Some(format!("With {name}:"));
     }
-    let kind = match words.get(1)? {
-        &"wrong" => "Wrong",
-        &"right" => "Right",
+    let kind = match *words.get(1)? {
+        "wrong" => "Wrong",
+        "right" => "Right",
         _ => return None,
     };
     Some(match words.get(2..)? {
@@ -109,4 +137,33 @@ fn heading(info: &str) -> Option<String> {
         ["run", arguments @ ..] => format!("{kind}, in a run with {}:", arguments.join(" ")),
         arguments => format!("{kind}, under {}:", arguments.join(" ")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_plain_text() {
+        let page = "# E1: a title\n\nOne\ntwo.\n\n```text file=a.md\n# kept  as it is\n```\n\n```chain wrong run --var n=x\nb\n```\n";
+        let expected = "E1: a title\n\nOne two.\n\nWith a.md:\n\n    # kept  as it is\n\nWrong, in a run with --var n=x:\n\n    b\n";
+        assert_eq!(plain(page), expected);
+    }
+
+    #[test]
+    fn prose_of_every_page_fits_a_terminal() {
+        for (code, page) in CODES {
+            let text = plain(page);
+            assert!(text.starts_with(&format!("{code}: ")) && !text.contains("```"), "{text}");
+            let wide = text.lines().find(|l| !l.starts_with("    ") && l.chars().count() > WIDTH);
+            assert_eq!(wide, None, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_answered_with_known_ones() {
+        assert!(suggestion("E299").starts_with("did you mean `E209`?"));
+        assert_eq!(suggestion("W5099"), "the codes are W501 W502");
+        assert!(suggestion("E999").contains("E001 E101"));
+    }
 }

@@ -96,7 +96,7 @@ codes! {
     E302;
     /// A value for a variable that does not fit its type.
     E303;
-    /// A configuration file or variable of the environment that is not valid.
+    /// A configuration file that is not valid.
     E304;
     /// A word on the command line that is not understood.
     E305;
