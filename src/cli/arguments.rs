@@ -43,7 +43,12 @@ impl Cli {
 pub enum Command {
     /// Report everything that is wrong with files, without running anything
     Check(CheckArgs),
-    /// Print every effective option with its origin and the rendered prompts; no model is called
+    /// Print every effective option with its origin and the rendered prompts, no model is called;
+    /// or, for the code of a diagnostic as E204, what it means
+    #[command(
+        after_help = "`chainrun explain E204` prints what the code of a diagnostic means, with a wrong and a right \
+                            example.\nA file of such a name is written with its path: ./E204"
+    )]
     Explain(ExplainArgs),
     /// Fetch and list models
     Models(ModelsArgs),
@@ -59,7 +64,7 @@ pub enum Command {
 }
 
 /// What runs, and with what.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone, Default, PartialEq, Eq)]
 pub struct RunArgs {
     /// The .chain file to run
     #[arg(value_name = "FILE", required_unless_present = "expression")]

@@ -10,6 +10,7 @@ use crate::value::nearest;
 
 use super::arguments::RunArgs;
 use super::command_line::{configured, overrides};
+use super::page::has_form_of_code;
 use crate::plan::{Execs, Libraries, Settings, project};
 
 /// A file's tree, with what is wrong with its text.
@@ -41,6 +42,9 @@ pub fn file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Loa
             let mut diagnostic = Diagnostic::new(Severity::Error, Code::E001, None, message);
             if let Some(near) = nearest(&shown, commands.into_iter()) {
                 diagnostic = diagnostic.help(format!("did you mean the command `{near}`?"));
+            }
+            if has_form_of_code(&shown) {
+                diagnostic = diagnostic.help(format!("`chainrun explain {shown}` tells what the diagnostic means"));
             }
             return Err(Box::new(files_nearby(path, &full).into_iter().fold(diagnostic, Diagnostic::help)));
         }

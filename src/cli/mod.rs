@@ -12,6 +12,7 @@ mod file_help;
 mod format;
 mod load;
 mod models;
+mod page;
 mod result;
 mod run;
 
@@ -79,7 +80,10 @@ fn start() -> u8 {
     match cli.command {
         None => run::run(&cli.run, &context),
         Some(Command::Check(args)) => check::check(&args, &context),
-        Some(Command::Explain(args)) => explain::explain(&args.run, &context),
+        Some(Command::Explain(args)) => match page::asked(&args.run) {
+            Some(word) => page::print(word, &args.run, &context),
+            None => explain::explain(&args.run, &context),
+        },
         Some(Command::Models(args)) => models::models(&args, &context),
         Some(Command::Cache(args)) => cache::cache(&args, &context),
         Some(Command::Completions { shell }) => {

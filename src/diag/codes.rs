@@ -1,4 +1,4 @@
-//! The codes of diagnostics and the longer text of each.
+//! The codes of diagnostics and the page of each, which `chainrun explain CODE` prints.
 
 /// A diagnostic's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,8 +15,9 @@ macro_rules! codes {
         impl Code {
             $($(#[doc = $doc])+ pub const $name: Code = Code(stringify!($name));)+
         }
-        /// Every code with its text, in order.
-        pub const CODES: &[(Code, &str)] = &[$((Code::$name, concat!($($doc, "\n"),+)),)+];
+        /// Every code with its page, in order. A code without a page does not compile.
+        pub const CODES: &[(Code, &str)] =
+            &[$((Code::$name, include_str!(concat!("../../docs/diagnostics/", stringify!($name), ".md"))),)+];
     };
 }
 
@@ -95,7 +96,7 @@ codes! {
     E302;
     /// A value for a variable that does not fit its type.
     E303;
-    /// A configuration file or variable of the environment that is not valid.
+    /// A configuration file that is not valid.
     E304;
     /// A word on the command line that is not understood.
     E305;
@@ -131,6 +132,4 @@ codes! {
     W501;
     /// An answer was cut by `max_tokens` or the context window.
     W502;
-    /// Something to know about how a model will be used.
-    W503;
 }

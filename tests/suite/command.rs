@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("command::events_on_stdout_are_json_lines_alone", events_on_stdout),
         Trial::test("command::a_file_called_like_a_subcommand", like_a_subcommand),
+        Trial::test("command::a_file_called_like_a_code", like_a_code),
         Trial::test("command::branches_run_at_the_same_time", at_the_same_time),
         Trial::test("command::a_failing_branch_cancels_the_other", cancelled_branch),
         Trial::test("command::a_reader_that_leaves_is_no_error", closed_pipe),
@@ -63,6 +64,15 @@ fn like_a_subcommand() -> Outcome {
     temp.write("check", "chain main = \"a file called check\"\n")?;
     let done = Call::new(temp.path())?.arg("./check").run()?;
     ensure(done.code == Some(0) && done.out() == "a file called check\n", format!("{}{}", done.out(), done.err()))
+}
+
+fn like_a_code() -> Outcome {
+    let temp = TempDir::new()?;
+    temp.write("E204", "chain main = \"a file called E204\"\n")?;
+    let file = Call::new(temp.path())?.args(["explain", "./E204"]).run()?;
+    ensure(file.code == Some(0) && file.out().starts_with("chain main of ./E204"), file.out() + &file.err())?;
+    let code = Call::new(temp.path())?.args(["explain", "E204"]).run()?;
+    ensure(code.code == Some(0) && code.out().starts_with("E204: unknown variable\n"), code.out() + &code.err())
 }
 
 fn at_the_same_time() -> Outcome {

@@ -1,4 +1,4 @@
-//! Every fence in `README.md` and `docs/*.md` is true.
+//! Every fence in `README.md` and `docs/*.md` is true. The pages of `docs/diagnostics` have a module of their own.
 //!
 //! | fence | what is done |
 //! |---|---|
@@ -24,7 +24,8 @@ use crate::{Outcome, files, root};
 /// One trial for each page.
 pub fn trials() -> Vec<Trial> {
     let mut pages = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
-    pages.extend(files(&root().join("docs"), "md"));
+    let diagnostics = root().join("docs/diagnostics");
+    pages.extend(files(&root().join("docs"), "md").into_iter().filter(|p| !p.starts_with(&diagnostics)));
     pages
         .into_iter()
         .map(|page| {
@@ -34,14 +35,21 @@ pub fn trials() -> Vec<Trial> {
         .collect()
 }
 
-/// A fence: its line, its info string, its text.
-struct Fence {
-    line: usize,
-    info: String,
-    text: String,
+/// A fence of a page.
+pub struct Fence {
+    /// The line of its info string, from 1.
+    pub line: usize,
+    /// Its info string.
+    pub info: String,
+    /// What stands in it.
+    pub text: String,
 }
 
-fn fences(text: &str) -> Result<Vec<Fence>, String> {
+/// The fences of a page, in order.
+///
+/// # Errors
+/// One is not closed.
+pub fn fences(text: &str) -> Result<Vec<Fence>, String> {
     let mut found = Vec::new();
     let mut open: Option<Fence> = None;
     for (index, line) in text.lines().enumerate() {
@@ -113,7 +121,11 @@ fn chain(temp: &TempDir, fence: &Fence, words: Vec<&str>, output: Option<&str>) 
     Ok(())
 }
 
-fn console(temp: &TempDir, text: &str) -> Result<(), String> {
+/// Runs the `$ …` lines of a transcript and compares what each gives.
+///
+/// # Errors
+/// A line gives something else.
+pub fn console(temp: &TempDir, text: &str) -> Result<(), String> {
     let folder = Path::new(BINARY).parent().ok_or("no folder")?;
     let path = std::env::join_paths(
         std::iter::once(folder.to_path_buf())

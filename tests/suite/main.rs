@@ -8,6 +8,7 @@
 mod cases;
 mod command;
 mod conformance;
+mod diagnostics;
 mod docs;
 mod hostile;
 mod layers;
@@ -54,6 +55,7 @@ fn main() {
     trials.extend(layers::trials());
     trials.extend(cases::trials());
     trials.extend(command::trials());
+    trials.extend(diagnostics::trials());
     trials.extend(docs::trials());
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
