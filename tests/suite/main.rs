@@ -9,14 +9,19 @@ mod cases;
 mod command;
 mod conformance;
 mod docs;
+mod examples;
 mod hostile;
 mod layers;
 #[cfg(feature = "local")]
 mod model;
+#[path = "../support/ollama.rs"]
+mod ollama;
 #[cfg(unix)]
 mod outside;
 mod pipelines;
 mod process;
+#[path = "../support/server.rs"]
+mod server;
 
 use std::path::{Path, PathBuf};
 
@@ -55,6 +60,7 @@ fn main() {
     trials.extend(cases::trials());
     trials.extend(command::trials());
     trials.extend(docs::trials());
+    trials.extend(examples::trials());
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
     trials.extend(hostile::trials());
