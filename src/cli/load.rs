@@ -124,7 +124,7 @@ pub fn chain(
         let span = Span::new(line, 8, 8 + wanted.len());
         let diagnostic = Diagnostic::error(Code::E220, span, format!("the file has no chain `{wanted}`"))
             .did_you_mean(wanted, names.iter().copied())
-            .help(format!("its chains are:\n{signatures}"));
+            .help(format!("its chains are:\n{}", signatures.trim_end()));
         return Err(Box::new(diagnostic));
     }
     match names {
@@ -136,7 +136,7 @@ pub fn chain(
         names if names.contains(&"main") => Ok("main".to_owned()),
         _ => Err(Box::new(
             Diagnostic::new(Severity::Error, Code::E220, None, "the file has several chains and none is called `main`")
-                .help(format!("name one with --chain:\n{signatures}")),
+                .help(format!("name one with --chain:\n{}", signatures.trim_end())),
         )),
     }
 }

@@ -61,12 +61,14 @@ impl Lowerer<'_> {
             if name.name == "llm" || self.find(&name.name).is_some_and(|f| matches!(f.named, Named::Model(_))) {
                 continue;
             }
-            let models = self.declarations.named.iter().filter(|(_, (_, n))| matches!(n, Named::Model(_)));
-            let names: Vec<String> = models.map(|(n, _)| (*n).to_owned()).collect();
+            let names = self.model_names();
             let diagnostic =
-                Diagnostic::error(Code::E301, name.span, format!("the file declares no model `{}`", name.name))
-                    .did_you_mean(&name.name, names.iter().map(String::as_str))
-                    .help(format!("it declares: {}", super::prompts::list(&names)));
+                Diagnostic::error(Code::E301, name.span, format!("the file declares no model `{}`", name.name));
+            let diagnostic = match names.iter().find(|n| n.rsplit('.').next() == Some(&name.name)) {
+                Some(library) => diagnostic.help(format!("did you mean `{library}`?")),
+                None => diagnostic.did_you_mean(&name.name, names.iter().map(String::as_str)),
+            };
+            let diagnostic = diagnostic.help(format!("it declares: {}", super::prompts::list(&names)));
             self.error(diagnostic);
         }
     }

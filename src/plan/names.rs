@@ -74,6 +74,23 @@ impl<'a> Lowerer<'a> {
         }
     }
 
+    /// The models in the file's reach, as it and the command line write them: `mistral`, `lib.mistral`.
+    pub(super) fn model_names(&self) -> Vec<String> {
+        let is_model = |name: &str| self.find(name).is_some_and(|f| matches!(f.named, Named::Model(_)));
+        let mut names = Vec::new();
+        for (name, (_, named)) in &self.declarations.named {
+            match named {
+                Named::Library(number) => {
+                    let members = self.numbered(*number).named.keys().map(|member| format!("{name}.{member}"));
+                    names.extend(members.filter(|member| is_model(member)));
+                }
+                _ if is_model(name) => names.push((*name).to_owned()),
+                _ => {}
+            }
+        }
+        names
+    }
+
     /// The library in which a dotted name was sought.
     pub(super) fn library_of(&self, name: &str) -> Option<(usize, &'a Declarations<'a>)> {
         let (library, _) = name.split_once('.')?;

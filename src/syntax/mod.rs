@@ -164,6 +164,9 @@ fn file_doc(text: &str, comments: &[Comment], first: Option<u32>) -> Option<Stri
         end = comment.span.end as usize;
     }
     let after = &text[end..first as usize];
-    let apart = after.split('\n').nth(1).is_some_and(|l| l.trim().is_empty());
+    // A declaration right below takes the block as its own.
+    let mut below = after.split('\n').skip(1);
+    let blank = below.next().is_none_or(|l| l.trim().is_empty());
+    let apart = blank && (below.next().is_some() || first as usize == text.len());
     (!lines.is_empty() && apart).then(|| lines.join("\n"))
 }

@@ -10,14 +10,19 @@ mod command;
 mod conformance;
 mod diagnostics;
 mod docs;
+mod examples;
 mod hostile;
 mod layers;
 #[cfg(feature = "local")]
 mod model;
+#[path = "../support/ollama.rs"]
+mod ollama;
 #[cfg(unix)]
 mod outside;
 mod pipelines;
 mod process;
+#[path = "../support/server.rs"]
+mod server;
 
 use std::path::{Path, PathBuf};
 
@@ -57,6 +62,7 @@ fn main() {
     trials.extend(command::trials());
     trials.extend(diagnostics::trials());
     trials.extend(docs::trials());
+    trials.extend(examples::trials());
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
     trials.extend(hostile::trials());

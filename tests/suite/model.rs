@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("model::a_seed_is_repeatable", seed),
         Trial::test("model::cut_by_max_tokens_is_said", cut),
         Trial::test("model::the_readme_file_runs", potato),
+        Trial::test("model::the_examples_run_the_same_twice", examples),
         Trial::test("model::raw_text_goes_out_as_it_stands", raw),
         Trial::test("model::a_value_opens_no_role", roles),
         Trial::test("model::explain_renders_its_template", explain),
@@ -129,6 +130,24 @@ fn potato() -> Outcome {
     let done = Call::new(crate::root())?.with_models().args(args).limit(300).run()?;
     let done = succeed(done).map_err(|e| e.to_string())?;
     ensure(done.out().to_lowercase().contains("potato"), done.out())
+}
+
+/// The two files of `tests/data/examples` whose model is replaced by the small one.
+fn examples() -> Outcome {
+    weights()?;
+    let temp = crate::examples::folder()?;
+    let run = |file: &str, model: &str| {
+        let args = [file, "--var", "word=potato", "--model", model];
+        succeed(Call::new(temp.path())?.with_models().args(args).limit(300).run()?)
+    };
+    let model = "local(\"smollm2:135m\", max_tokens: 40)";
+    for (file, model) in [("bare.chain", model.to_owned()), ("examples.chain", format!("mistral={model}"))] {
+        let one = run(file, &model).map_err(|e| e.to_string())?;
+        let two = run(file, &model).map_err(|e| e.to_string())?;
+        ensure(one.out().to_lowercase().contains("potato"), format!("{file}: {}", one.out()))?;
+        ensure(one.stdout == two.stdout, format!("{file}: {}\n---\n{}", one.out(), two.out()))?;
+    }
+    Ok(())
 }
 
 fn raw() -> Outcome {
