@@ -15,6 +15,7 @@ mod hostile;
 mod layers;
 #[cfg(feature = "local")]
 mod model;
+mod mutations;
 #[path = "../support/ollama.rs"]
 mod ollama;
 #[cfg(unix)]
@@ -66,6 +67,7 @@ fn main() {
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
     trials.extend(hostile::trials());
+    trials.extend(mutations::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
     #[cfg(feature = "local")]
