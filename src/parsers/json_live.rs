@@ -211,17 +211,7 @@ mod tests {
 
     #[test]
     fn what_stands_around_is_no_matter() {
-        for text in [
-            r#"{"a":1}"#,
-            "```json\n{\"a\":1}\n```",
-            "Sure!\n```\n{\"a\": 1}\n```\nHope this helps {smile}.",
-            "See {smile} and [the docs](here): {\"a\":1}",
-            "<think>Maybe {\"a\": 2}? [\"no</think>\n{\"a\":1}",
-            "Maybe {\"a\": 2}? {\"b\": oh</think>{\"a\":1}",
-            "an [open bracket\n```json\n{\"a\":1}\n```",
-            "{smile}\n{\"a\":1}",
-            "<think>one</think> <think>[2]</think> {\"a\":1}",
-        ] {
+        for text in super::super::json_scan::tests::SURROUNDED {
             for size in [1, 2, 3, 1000] {
                 assert_eq!(streamed(text, size).0, serde_json::json!({"a": 1}), "{text} by {size}");
             }

@@ -144,7 +144,7 @@ impl Scan<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -153,20 +153,25 @@ mod tests {
         find(text).map_or_else(|e| e.message, |(_, v)| v.to_json().to_string())
     }
 
+    /// `{"a":1}` with prose, fences and thoughts around it.
+    pub(in crate::parsers) const SURROUNDED: &[&str] = &[
+        r#"{"a":1}"#,
+        "```json\n{\"a\":1}\n```",
+        "Sure!\n```\n{\"a\": 1}\n```\nHope this helps {smile}.",
+        r#"Here: {"a":1}. Anything else?"#,
+        "<think>Maybe {\"a\": 2}? [\"no</think>\n{\"a\":1}",
+        "Maybe {\"a\": 2}? {\"b\": oh</think>{\"a\":1}",
+        "See [the docs](here): {\"a\":1}",
+        "an [open bracket\n```json\n{\"a\":1}\n```",
+        "{\"a\":1} was it; <think> I did not",
+        "<think>one</think> <think>[2]</think> {\"a\":1}",
+        "See {smile} and [the docs](here): {\"a\":1}",
+        "{smile}\n{\"a\":1}",
+    ];
+
     #[test]
     fn what_stands_around_is_no_matter() {
-        for text in [
-            r#"{"a":1}"#,
-            "```json\n{\"a\":1}\n```",
-            "Sure!\n```\n{\"a\": 1}\n```\nHope this helps {smile}.",
-            r#"Here: {"a":1}. Anything else?"#,
-            "<think>Maybe {\"a\": 2}? [\"no</think>\n{\"a\":1}",
-            "Maybe {\"a\": 2}? {\"b\": oh</think>{\"a\":1}",
-            "See [the docs](here): {\"a\":1}",
-            "an [open bracket\n```json\n{\"a\":1}\n```",
-            "{\"a\":1} was it; <think> I did not",
-            "<think>one</think> <think>[2]</think> {\"a\":1}",
-        ] {
+        for text in SURROUNDED {
             assert_eq!(show(text), r#"{"a":1}"#, "{text}");
         }
     }
