@@ -38,10 +38,11 @@ pub(super) fn find(text: &str) -> Result<(usize, Value), ParseError> {
 
 /// The value that `part`, which begins at byte `offset` of `text`, is from its first to its last character.
 fn whole(text: &str, offset: usize, part: &str) -> Option<(usize, Value)> {
-    let start = offset + (part.len() - part.trim_start().len());
-    // Only a value can be one; this spares reading prose twice.
-    let (value, end) = read(&text[..offset + part.trim_end().len()], start).ok()?;
-    (end == offset + part.trim_end().len()).then_some((start, value))
+    let last = offset + part.trim_end().len();
+    // Of blanks alone, the first value would begin behind the last.
+    let start = (offset + (part.len() - part.trim_start().len())).min(last);
+    let (value, end) = read(&text[..last], start).ok()?;
+    (end == last).then_some((start, value))
 }
 
 fn error(text: &str, broken: Broken) -> ParseError {

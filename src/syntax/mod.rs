@@ -3,6 +3,7 @@
 pub mod ast;
 mod build;
 mod explain;
+mod print;
 mod rules;
 mod scanner;
 mod strings;
@@ -18,6 +19,7 @@ use crate::source::{FileId, Span};
 use ast::{Comment, Decl, DeclKind, File, Ident};
 use build::Builder;
 pub use build::nfc;
+pub use print::print;
 use rules::{Grammar, Rule};
 pub use scanner::{KEYWORDS, MAX_DEPTH};
 

@@ -134,7 +134,7 @@ fn triple(source: &str, span: Span) -> Str {
 }
 
 /// The length of the `{{ … }}` or `{% … %}` at the beginning of `text`, quotes and braces balanced.
-fn template_length(text: &str) -> Option<usize> {
+pub fn template_length(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let close: &[u8] = match bytes.get(..2)? {
         b"{{" => b"}}",

@@ -8,9 +8,16 @@
 mod cases;
 mod command;
 mod conformance;
+mod corpus;
 mod diagnostics;
 mod docs;
 mod examples;
+#[path = "../../fuzz/src"]
+mod fuzz {
+    pub mod front_end;
+    pub mod parsers;
+    pub mod tree;
+}
 mod hostile;
 mod layers;
 #[cfg(feature = "local")]
@@ -21,6 +28,7 @@ mod ollama;
 #[cfg(unix)]
 mod outside;
 mod pipelines;
+mod printing;
 mod process;
 #[path = "../support/server.rs"]
 mod server;
@@ -66,8 +74,10 @@ fn main() {
     trials.extend(examples::trials());
     trials.extend(pipelines::trials());
     trials.extend(conformance::trials());
+    trials.extend(corpus::trials());
     trials.extend(hostile::trials());
     trials.extend(mutations::trials());
+    trials.extend(printing::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
     #[cfg(feature = "local")]
