@@ -243,7 +243,7 @@ fn proxies_never_stand_before_loopback() {
 
 #[test]
 fn offline_reaches_loopback_alone() {
-    let server = Server::start(|seen: &Seen| match seen.path.as_str() {
+    let server = Server::whole(|seen: &Seen| match seen.path.as_str() {
         "/api/show" if seen.json()["model"] == "copied" => Reply::json(200, "{\"remote_host\":\"https://ollama.com\"}"),
         "/api/show" => Reply::json(200, "{}"),
         _ => Reply::stream(NDJSON).piece(piece("a")).piece(DONE).end(),

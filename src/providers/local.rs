@@ -28,7 +28,7 @@ pub static SPEC: Spec = Spec {
     options: &[OPTIONS, super::spec::CALL_OPTIONS],
     explained: EXPLAINED,
     enforces: |_| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
-    build,
+    build: super::Build::Model(build),
     spoken: true,
 };
 

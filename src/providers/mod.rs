@@ -1,6 +1,7 @@
 //! What answers: every provider of models, described by its [`Spec`] and made by its `build`.
 
 pub mod control;
+mod embed;
 mod options;
 mod spec;
 mod unspoken;
@@ -17,12 +18,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use embed::{Batches, Embedder, Embeddings};
 pub use options::{Extra, ModelConfig, OptionValue};
-pub use spec::{Effect, Enforcement, OptionKind, OptionSpec, Spec};
+pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;
-use crate::value::{Answer, Request};
+use crate::value::{Answer, Request, Secret};
 
 /// A future that lives in its box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -162,6 +164,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Secrets that it took from the environment by itself, where no file names them: nothing may print them.
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+
     /// What keeps the model from running now: missing weights, token or server name. Reads local files only.
     fn missing(&self) -> Option<String> {
         None
@@ -179,9 +186,17 @@ pub static PROVIDERS: &[&Spec] = &[
     &gpt4all::SPEC,
 ];
 
+/// Every embedder, in the order in which messages list them. Most names are those of providers.
+pub static EMBEDDERS: &[&Spec] = &[&ollama::EMBEDDER];
+
 /// The provider called `name`.
 pub fn find(name: &str) -> Option<&'static Spec> {
     PROVIDERS.iter().copied().find(|s| s.name == name)
+}
+
+/// The embedder called `name`.
+pub fn find_embedder(name: &str) -> Option<&'static Spec> {
+    EMBEDDERS.iter().copied().find(|s| s.name == name)
 }
 
 /// Makes a provider from its checked configuration. Opens nothing.
@@ -189,5 +204,23 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 /// # Errors
 /// What the provider's own check found, as text for the option it names.
 pub fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
-    (config.spec.build)(config, context)
+    match config.spec.build {
+        Build::Model(build) => build(config, context),
+        Build::Embedder(_) => Err(other_kind(config, "an embedder, and answers nothing")),
+    }
+}
+
+/// Makes an embedder from its checked configuration. Opens nothing.
+///
+/// # Errors
+/// What the embedder's own check found, as text for the option it names.
+pub fn build_embedder(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Embedder>, ProviderError> {
+    match config.spec.build {
+        Build::Embedder(build) => build(config, context),
+        Build::Model(_) => Err(other_kind(config, "a model, and makes no vectors")),
+    }
+}
+
+fn other_kind(config: &ModelConfig, what: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Refused, format!("`{}` is {what}", config.name))
 }

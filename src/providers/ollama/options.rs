@@ -50,19 +50,35 @@ pub static MODEL_OPTIONS: &[OptionSpec] = &[
 
 /// What stands beside `options`, and what is not sent at all.
 pub static OTHER_OPTIONS: &[OptionSpec] = &[
-    OptionSpec {
-        effect: Effect::Call,
-        ..model(
-            "keep_alive",
-            OptionKind::Any,
-            "5m",
-            "how long the model stays loaded: 10m, seconds, or \"-1s\" for ever",
-        )
-    },
+    KEEP_ALIVE,
     model("think", OptionKind::Any, "", "true, false, \"low\", \"medium\", \"high\": reasoning before the answer"),
-    OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand").wire("options"),
-    call("base_url", OptionKind::Text, "OLLAMA_HOST, else http://127.0.0.1:11434", "where the server is"),
-    call("api_key", OptionKind::Secret, "", "a secret that is sent as `Authorization: Bearer`"),
+    OPTIONS,
+    BASE_URL,
+    API_KEY,
+];
+
+const BASE_URL: OptionSpec =
+    call("base_url", OptionKind::Text, "OLLAMA_HOST, else http://127.0.0.1:11434", "where the server is");
+const API_KEY: OptionSpec =
+    call("api_key", OptionKind::Secret, "OLLAMA_API_KEY", "a secret that is sent as `Authorization: Bearer`");
+const KEEP_ALIVE: OptionSpec = OptionSpec {
+    wire: "keep_alive",
+    ..call("keep_alive", OptionKind::Any, "5m", "how long the model stays loaded: 10m, seconds, or \"-1s\" for ever")
+};
+const OPTIONS: OptionSpec =
+    OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand").wire("options");
+
+/// The options of an embedder.
+pub static EMBEDDING_OPTIONS: &[OptionSpec] = &[
+    model("dimensions", at_least(1), "the model's", "the first so many dimensions alone, of models made for that"),
+    model("num_ctx", at_least(1), "", "the context window in tokens; another one loads the model anew"),
+    model("num_thread", at_least(0), "", "threads on the processor"),
+    model("num_gpu", at_least(-1), "", "layers on the graphics card; 0 is none"),
+    model("num_batch", at_least(1), "512", "tokens that are read at a time"),
+    KEEP_ALIVE,
+    OPTIONS,
+    BASE_URL,
+    API_KEY,
 ];
 
 /// Options that Ollama once had. It ignores them in silence.
