@@ -30,7 +30,8 @@ fn a_recorded_chat_byte_by_byte() {
         "The term \"potato\" originates from the Italian word \"potato,\" which refers to a type of sweet potato grown"
     );
     assert_eq!(text_of(&events), answer.text);
-    assert_eq!(events.len(), 24);
+    assert_eq!(events.len(), 25);
+    assert!(matches!(events[24], EventKind::Timings { total: Some(t), .. } if t > 0.0), "{events:?}");
     assert_eq!(answer.finish, Finish::Length);
     assert_eq!(answer.usage, Usage { input: Some(16), output: Some(24) });
     assert_eq!((answer.model.as_str(), answer.reasoning), ("smollm2", None));

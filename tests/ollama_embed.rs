@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chainrun::event::EventKind;
 use chainrun::providers::{ErrorKind, OptionValue};
-use chainrun::value::{Message, Request, RequestInput, Role, Secret, Tainted, Usage, Value};
+use chainrun::value::{Image, Message, Request, RequestInput, Role, Secret, Tainted, Usage, Value};
 use ollama::{DONE, NDJSON, Setup, piece, recorded, runtime, says};
 use serde_json::json;
 use server::{Reply, Seen, Server, dead_url};
@@ -215,4 +215,54 @@ fn the_key_of_the_environment_goes_to_servers_that_the_person_named() {
     assert_eq!(sent(named), bearer);
     let provider = Setup { env: env(vec![]), ..Setup::at(&server.url()) }.build().unwrap();
     assert_eq!(provider.secrets().len(), 1);
+}
+
+#[test]
+fn a_gap_goes_to_generate_with_the_models_template() {
+    let setup = || Setup::at("http://localhost:1").option("suffix", Value::from("return c"));
+    let body = ollama::body_of(&setup(), &says("def add(a, b):"));
+    assert_eq!(
+        body,
+        json!({
+            "model": "smollm2", "prompt": "def add(a, b):", "suffix": "return c", "stream": true, "truncate": false,
+            "shift": false,
+        })
+    );
+    let error = setup().ask(&ollama::raw("def")).0.unwrap_err();
+    assert!(error.message.contains("a raw prompt goes past"), "{error:?}");
+    let two = vec![Message::new(Role::System, "a"), Message::new(Role::User, "b")];
+    let error = setup().ask(&Request { input: RequestInput::Messages(two), constraint: None }).0.unwrap_err();
+    assert!(error.message.contains("no conversation"), "{error:?}");
+    let server = showing("show", |_| answers());
+    let error = Setup::at(&server.url()).option("suffix", Value::from("x")).error();
+    assert!(error.message.contains("fills no gap"), "{error:?}");
+}
+
+#[test]
+fn pictures_go_to_models_that_see() {
+    let image = Image { path: "a.png".to_owned(), media_type: "image/png", bytes: b"foob".to_vec().into() };
+    let message = Message { images: vec![image], ..Message::new(Role::User, "What is it?") };
+    let request = Request { input: RequestInput::Messages(vec![message]), constraint: None };
+    let body = ollama::body_of(&Setup::at("http://localhost:1"), &request);
+    assert_eq!(body["messages"], json!([{ "role": "user", "content": "What is it?", "images": ["Zm9vYg=="] }]));
+    let server = showing("show", |_| answers());
+    let error = Setup::at(&server.url()).ask(&request).0.unwrap_err();
+    assert!(error.message.contains("sees no pictures, and the prompt shows `a.png`"), "{error:?}");
+    assert_eq!(paths(&server), ["/api/show"]);
+}
+
+#[test]
+fn recorded_likelihoods_are_events() {
+    let server = Server::always(Reply::recorded(&recorded("chat_logprobs")));
+    let setup = Setup::at(&server.url()).option("logprobs", Value::Bool(true)).option("top_logprobs", Value::Int(3));
+    let (answer, events) = setup.ask(&says("Hi"));
+    assert_eq!(answer.unwrap().text, "The term \"pot");
+    let tokens = events.iter().find_map(|e| if let EventKind::Logprobs { tokens } = e { Some(tokens) } else { None });
+    let first = &tokens.unwrap()[0];
+    assert_eq!((first["token"].as_str(), first["top_logprobs"][1]["token"].as_str()), (Some("The"), Some("A")));
+    assert!(first.get("bytes").is_none() && first["logprob"].as_f64().unwrap() < 0.0);
+    let sent = server.requests()[0].json();
+    assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&json!(true), &json!(3)));
+    let error = Setup::at(&server.url()).option("top_logprobs", Value::Int(3)).error();
+    assert!(error.message.contains("does nothing without `logprobs`"), "{error:?}");
 }

@@ -62,6 +62,24 @@ pub enum Prepared {
     },
 }
 
+impl Prepared {
+    /// The JSON body as a person reads it: pictures by their length alone.
+    pub fn shown_body(body: &serde_json::Value) -> serde_json::Value {
+        use serde_json::Value as Json;
+        let coded = |text: &str| {
+            let data = text.starts_with("data:image/")
+                || !text.contains(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
+            text.len() > 256 && data
+        };
+        match body {
+            Json::String(text) if coded(text) => Json::from(format!("[{} characters of base64]", text.len())),
+            Json::Array(items) => items.iter().map(Self::shown_body).collect(),
+            Json::Object(map) => map.iter().map(|(k, v)| (k.clone(), Self::shown_body(v))).collect(),
+            other => other.clone(),
+        }
+    }
+}
+
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderError {

@@ -1,6 +1,7 @@
 //! Ollama, by its own API: `/api/chat` for messages, `/api/generate` for raw text. `/v1` is not used: it overrides a
 //! model's own options and loses errors in mid-stream.
 
+mod body;
 mod embed;
 mod errors;
 mod link;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 pub use self::embed::EMBEDDER;
 use self::link::Link;
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
-use crate::value::{Answer, Constraint, Finish, Request, RequestInput, Secret, Usage};
+use crate::value::{Answer, Constraint, Finish, Image, Request, RequestInput, Secret, Usage};
 
 /// The description of `ollama`.
 pub static SPEC: Spec = Spec {
@@ -101,48 +102,8 @@ impl Provider for Ollama {
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
-        let mut body = Map::new();
-        body.insert("model".to_owned(), Json::from(self.link.server.model.as_str()));
-        let path = match &request.input {
-            RequestInput::Messages(messages) => {
-                let messages: Vec<Json> =
-                    messages.iter().map(|m| json!({ "role": m.role.name(), "content": m.text })).collect();
-                if messages.is_empty() {
-                    return Err(nothing_to_say("the prompt has no message"));
-                }
-                body.insert("messages".to_owned(), Json::from(messages));
-                "/api/chat"
-            }
-            RequestInput::Raw(segments) => {
-                let prompt: String = segments.iter().map(|s| s.text.as_str()).collect();
-                if prompt.is_empty() {
-                    return Err(nothing_to_say("the raw prompt is empty"));
-                }
-                body.insert("prompt".to_owned(), Json::from(prompt));
-                body.insert("raw".to_owned(), Json::from(true));
-                "/api/generate"
-            }
-        };
-        body.insert("stream".to_owned(), Json::from(true));
-        // Without these a prompt that does not fit is cut in silence.
-        body.insert("truncate".to_owned(), Json::from(false));
-        body.insert("shift".to_owned(), Json::from(false));
-        match &request.constraint {
-            Some(Constraint::JsonSchema(schema)) => drop(body.insert("format".to_owned(), schema.clone())),
-            Some(Constraint::Json) => drop(body.insert("format".to_owned(), Json::from("json"))),
-            // Ollama has no constraint of this kind; the parser checks the answer.
-            Some(Constraint::Regex(_)) | None => {}
-        }
-        if !self.wire.options.is_empty() {
-            body.insert("options".to_owned(), Json::from(self.wire.options.clone()));
-        }
-        if let Some(keep_alive) = &self.wire.keep_alive {
-            body.insert("keep_alive".to_owned(), keep_alive.clone());
-        }
-        if let Some(think) = &self.wire.think {
-            body.insert("think".to_owned(), think.clone());
-        }
-        Ok(Prepared::Http { url: self.link.server.base.at(path), body: Json::from(body) })
+        let (path, body) = body::of(&self.link.server.model, &self.wire, request)?;
+        Ok(Prepared::Http { url: self.link.server.base.at(path), body })
     }
 
     fn secrets(&self) -> Vec<Secret> {
@@ -167,11 +128,6 @@ impl Provider for Ollama {
             }
         })
     }
-}
-
-/// Ollama takes an empty request as the order to load a model, and answers nothing.
-fn nothing_to_say(message: &str) -> ProviderError {
-    ProviderError::new(ErrorKind::Prompt, message).help("a block whose text is empty is not sent")
 }
 
 impl Ollama {
@@ -225,6 +181,17 @@ impl Ollama {
         if thinks && shown.lacks("thinking") {
             return Err(lacks("does not think before it answers").help("leave `think:` out"));
         }
+        if let (Some(image), true) = (pictures(request), shown.lacks("vision")) {
+            let message = format!("sees no pictures, and the prompt shows `{}`", image.path);
+            return Err(
+                lacks(&message).help("take a model with `vision`, as gemma3 or llava: `ollama show NAME` tells")
+            );
+        }
+        if self.wire.suffix.is_some() && shown.lacks("insert") {
+            return Err(
+                lacks("fills no gap").help("leave `suffix:` out, or take a model with `insert`, as qwen2.5-coder")
+            );
+        }
         self.tell_window(shown, sink).await
     }
 
@@ -247,5 +214,13 @@ impl Ollama {
         }
         let text = format!("Ollama dropped these options and ignores them: {}", self.ignored.join(", "));
         Ok(sink.notice(&text).await?)
+    }
+}
+
+/// The first picture of a request.
+fn pictures(request: &Request) -> Option<&Image> {
+    match &request.input {
+        RequestInput::Messages(messages) => messages.iter().find_map(|m| m.images.first()),
+        RequestInput::Raw(_) => None,
     }
 }

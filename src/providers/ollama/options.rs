@@ -52,6 +52,17 @@ pub static MODEL_OPTIONS: &[OptionSpec] = &[
 pub static OTHER_OPTIONS: &[OptionSpec] = &[
     KEEP_ALIVE,
     model("think", OptionKind::Any, "", "true, false, \"low\", \"medium\", \"high\": reasoning before the answer"),
+    OptionSpec::new("logprobs", OptionKind::Bool, "tell how likely each token was, as events")
+        .default("false")
+        .wire("logprobs"),
+    model(
+        "top_logprobs",
+        OptionKind::Int(0, 20),
+        "0",
+        "with `logprobs`: so many of the likeliest tokens for each place",
+    ),
+    OptionSpec::new("suffix", OptionKind::Text, "the text behind the gap that the model fills, for models of code")
+        .wire("suffix"),
     OPTIONS,
     BASE_URL,
     API_KEY,
@@ -131,6 +142,12 @@ pub struct Wire {
     pub keep_alive: Option<Json>,
     /// `think`.
     pub think: Option<Json>,
+    /// `logprobs`.
+    pub logprobs: Option<Json>,
+    /// `top_logprobs`.
+    pub top_logprobs: Option<Json>,
+    /// The text behind the gap.
+    pub suffix: Option<String>,
 }
 
 /// Reads a model's options.
@@ -153,7 +170,18 @@ pub fn read(config: &ModelConfig) -> Result<Wire, ProviderError> {
             merge(&mut options, key, value)?;
         }
     }
-    Ok(Wire { options, keep_alive: keep_alive(config)?, think: think(config)? })
+    let top_logprobs = config.int("top_logprobs").map(Json::from);
+    if top_logprobs.is_some() && config.bool("logprobs") != Some(true) {
+        return Err(refused("`top_logprobs` does nothing without `logprobs`".to_owned()).help("add `logprobs: true`"));
+    }
+    Ok(Wire {
+        options,
+        keep_alive: keep_alive(config)?,
+        think: think(config)?,
+        logprobs: config.bool("logprobs").map(Json::from),
+        top_logprobs,
+        suffix: config.text("suffix"),
+    })
 }
 
 fn merge(options: &mut Map<String, Json>, key: &str, value: &Value) -> Result<(), ProviderError> {
