@@ -159,7 +159,16 @@ impl Ollama {
 
     /// Refuses what the server says the model cannot do, and values that hold its control tokens.
     async fn fits_model(&self, request: &Request, sink: &mut Sink) -> Result<(), ProviderError> {
-        let shown = self.link.about().await?;
+        let shown = match self.link.about().await {
+            Ok(shown) => shown,
+            Err(error) => {
+                // Nobody is there to tell: a value that most templates would obey is the nearer mistake.
+                if !self.allow_control_tokens {
+                    super::control::check(request, None)?;
+                }
+                return Err(error);
+            }
+        };
         if !self.allow_control_tokens {
             super::control::check(request, shown.and_then(|s| s.control.as_deref()))?;
         }
