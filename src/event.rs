@@ -129,6 +129,26 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "is_false")]
         cached: bool,
     },
+    /// Where the time of an answer went, in seconds, as the server counts it.
+    Timings {
+        /// Loading the model.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        load: Option<f64>,
+        /// Reading the prompt.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prompt: Option<f64>,
+        /// Writing the answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answer: Option<f64>,
+        /// All of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+    },
+    /// How likely tokens of the answer were.
+    Logprobs {
+        /// A list of `{token, logprob, top_logprobs: [{token, logprob}]}`, natural logarithms.
+        tokens: serde_json::Value,
+    },
     /// A call failed and is tried again.
     Retrying {
         /// The attempt that failed, from 1.
@@ -324,6 +344,19 @@ impl Sink {
     pub async fn notice(&mut self, text: &str) -> Result<(), SinkClosed> {
         let text = self.redact(text);
         self.send(EventKind::Notice { text }).await
+    }
+
+    /// Tells how likely tokens of the answer were.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn logprobs(&mut self, tokens: &serde_json::Value) -> Result<(), SinkClosed> {
+        let text = self.clean(&tokens.to_string());
+        match serde_json::from_str(&text) {
+            Ok(tokens) => self.send(EventKind::Logprobs { tokens }).await,
+            // A secret that was taken out took a part of the form with it.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Tells how far a download is.

@@ -30,7 +30,8 @@ fn a_recorded_chat_byte_by_byte() {
         "The term \"potato\" originates from the Italian word \"potato,\" which refers to a type of sweet potato grown"
     );
     assert_eq!(text_of(&events), answer.text);
-    assert_eq!(events.len(), 24);
+    assert_eq!(events.len(), 25);
+    assert!(matches!(events[24], EventKind::Timings { total: Some(t), .. } if t > 0.0), "{events:?}");
     assert_eq!(answer.finish, Finish::Length);
     assert_eq!(answer.usage, Usage { input: Some(16), output: Some(24) });
     assert_eq!((answer.model.as_str(), answer.reasoning), ("smollm2", None));
@@ -243,7 +244,7 @@ fn proxies_never_stand_before_loopback() {
 
 #[test]
 fn offline_reaches_loopback_alone() {
-    let server = Server::start(|seen: &Seen| match seen.path.as_str() {
+    let server = Server::whole(|seen: &Seen| match seen.path.as_str() {
         "/api/show" if seen.json()["model"] == "copied" => Reply::json(200, "{\"remote_host\":\"https://ollama.com\"}"),
         "/api/show" => Reply::json(200, "{}"),
         _ => Reply::stream(NDJSON).piece(piece("a")).piece(DONE).end(),

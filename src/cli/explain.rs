@@ -124,6 +124,9 @@ fn prompt(out: &mut String, request: &Request, ready: &Ready, call: &Explained) 
             for message in messages {
                 let _ = writeln!(out, "  {}:", message.role.name());
                 indented(out, &message.text);
+                for image in &message.images {
+                    let _ = writeln!(out, "    [{}: {}, {} bytes]", image.path, image.media_type, image.bytes.len());
+                }
             }
         }
         RequestInput::Raw(segments) => {
@@ -137,7 +140,7 @@ fn prompt(out: &mut String, request: &Request, ready: &Ready, call: &Explained) 
     match ready.models.providers[at].prepare(request) {
         Ok(Prepared::Http { url, body }) => {
             let _ = writeln!(out, "  sent: POST {url}");
-            indented(out, &serde_json::to_string_pretty(&body).unwrap_or_default());
+            indented(out, &serde_json::to_string_pretty(&Prepared::shown_body(&body)).unwrap_or_default());
         }
         Ok(Prepared::Text { text, tokens }) => {
             let _ = writeln!(out, "  rendered by the model's template ({} tokens):", tokens.len());

@@ -35,6 +35,21 @@ impl BaseUrl {
         format!("{self}{path}")
     }
 
+    /// The host: a name, or an address, IPv6 in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether what is sent there is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// Whether it is on this machine for certain.
+    pub fn is_loopback(&self) -> bool {
+        reqwest::Url::parse(&self.to_string()).is_ok_and(|url| super::is_loopback(&url))
+    }
+
     /// The same without `suffix` at the end of its prefix.
     #[must_use]
     pub fn without_suffix(mut self, suffix: &str) -> Self {

@@ -195,6 +195,11 @@ impl Lowerer<'_> {
                 .did_you_mean(&said.role.name, ["user", "assistant"].into_iter());
             self.error(diagnostic.help("an example is what `user` and `assistant` say"));
         }
+        if let Some(image) = said.images.first() {
+            let diagnostic = Diagnostic::error(Code::E104, image.span, "an example shows no picture");
+            self.error(diagnostic.help("write `user \"…\" image(\"photo.png\")` outside `examples`"));
+            return None;
+        }
         let template = match Template::compile(&said.text.text) {
             Ok(template) => template,
             Err(e) => {

@@ -21,6 +21,7 @@ mod models;
 mod names;
 mod parsing;
 mod paths;
+mod pictures;
 mod prompts;
 mod scope;
 mod spreading;
@@ -46,6 +47,7 @@ pub use glob::is_pattern;
 pub use library::{Libraries, Library};
 pub use lower::{Execs, Override, Settings, check, lower};
 pub use paths::project;
+pub use pictures::Picture;
 
 use crate::event::NodeId;
 use crate::parsers::Parser;
@@ -268,8 +270,8 @@ pub struct Argument {
 /// A part of a prompt.
 #[derive(Clone, Debug)]
 pub enum PromptPart {
-    /// A message; one that renders empty is not sent.
-    Message(Role, Arc<Rendering>),
+    /// A message; one that renders empty and shows no picture is not sent.
+    Message(Role, Arc<Rendering>, Arc<[Picture]>),
     /// A list of messages.
     Messages(Cell, Span),
     /// Examples: their roles once for each row.

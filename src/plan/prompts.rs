@@ -70,9 +70,11 @@ impl Lowerer<'_> {
             match entry {
                 PromptEntry::Role(role) => {
                     self.no_control_tokens(&role.text);
-                    let template = self.template(&role.text, place);
+                    let template = self.template(&role.text, place).zip(self.pictures(role, place));
                     match (Role::from_name(&role.role.name).filter(|r| *r != Role::Tool), template) {
-                        (Some(role), Some(template)) => parts.push(PromptPart::Message(role, template)),
+                        (Some(role), Some((template, pictures))) => {
+                            parts.push(PromptPart::Message(role, template, pictures));
+                        }
                         (None, _) => {
                             let message = format!("`{}` is no role", role.role.name);
                             let words = ["system", "user", "assistant", "messages", "examples"];
@@ -129,7 +131,7 @@ impl Lowerer<'_> {
                     PromptBody::Block(entries) => s.prompt_parts(entries, place),
                     PromptBody::Text(text) => {
                         s.no_control_tokens(text);
-                        s.template(text, place).map(|t| vec![PromptPart::Message(Role::User, t)])
+                        s.template(text, place).map(|t| vec![PromptPart::Message(Role::User, t, [].into())])
                     }
                     PromptBody::Raw(_) => {
                         let message = format!("`{name}` is a raw prompt, which has no messages");

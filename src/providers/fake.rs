@@ -29,7 +29,7 @@ pub static SPEC: Spec = Spec {
     explained: &[],
     // A file under test is checked as it would be for the real model.
     enforces: |_| Enforcement::Written,
-    build,
+    build: super::Build::Model(build),
     spoken: true,
 };
 

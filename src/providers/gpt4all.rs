@@ -27,7 +27,7 @@ pub static SPEC: Spec = Spec {
         };
         Enforcement::Never(format!("GPT4All holds no answer to {what}"))
     },
-    build,
+    build: super::Build::Model(build),
     spoken: false,
 };
 

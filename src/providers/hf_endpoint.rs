@@ -25,7 +25,7 @@ pub static SPEC: Spec = Spec {
     explained: EXPLAINED,
     // An endpoint's grammar takes all three kinds.
     enforces: |_| Enforcement::Enforced,
-    build,
+    build: super::Build::Model(build),
     spoken: false,
 };
 

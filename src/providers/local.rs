@@ -28,7 +28,7 @@ pub static SPEC: Spec = Spec {
     options: &[OPTIONS, super::spec::CALL_OPTIONS],
     explained: EXPLAINED,
     enforces: |_| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
-    build,
+    build: super::Build::Model(build),
     spoken: true,
 };
 
@@ -320,6 +320,13 @@ impl Provider for Local {
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
+        if let RequestInput::Messages(messages) = &request.input
+            && let Some(image) = messages.iter().find_map(|m| m.images.first())
+        {
+            let message = format!("a model inside the process sees no pictures, and the prompt shows `{}`", image.path);
+            return Err(ProviderError::new(ErrorKind::Prompt, message)
+                .help("take a model of a server that does: `ollama(\"gemma3\")`"));
+        }
         let service = self.service()?;
         let about = &service.description;
         let spans = spans(about, request).map_err(|e| self.error(e))?;

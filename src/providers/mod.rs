@@ -1,6 +1,7 @@
 //! What answers: every provider of models, described by its [`Spec`] and made by its `build`.
 
 pub mod control;
+mod embed;
 mod options;
 mod spec;
 mod unspoken;
@@ -17,12 +18,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use embed::{Batches, Embedder, Embeddings};
 pub use options::{Extra, ModelConfig, OptionValue};
-pub use spec::{Effect, Enforcement, OptionKind, OptionSpec, Spec};
+pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;
-use crate::value::{Answer, Request};
+use crate::value::{Answer, Request, Secret};
 
 /// A future that lives in its box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -58,6 +60,24 @@ pub enum Prepared {
         /// The last user message or the raw text.
         prompt: String,
     },
+}
+
+impl Prepared {
+    /// The JSON body as a person reads it: pictures by their length alone.
+    pub fn shown_body(body: &serde_json::Value) -> serde_json::Value {
+        use serde_json::Value as Json;
+        let coded = |text: &str| {
+            let data = text.starts_with("data:image/")
+                || !text.contains(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
+            text.len() > 256 && data
+        };
+        match body {
+            Json::String(text) if coded(text) => Json::from(format!("[{} characters of base64]", text.len())),
+            Json::Array(items) => items.iter().map(Self::shown_body).collect(),
+            Json::Object(map) => map.iter().map(|(k, v)| (k.clone(), Self::shown_body(v))).collect(),
+            other => other.clone(),
+        }
+    }
 }
 
 /// Why a call failed.
@@ -162,6 +182,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Secrets that it took from the environment by itself, where no file names them: nothing may print them.
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+
     /// What keeps the model from running now: missing weights, token or server name. Reads local files only.
     fn missing(&self) -> Option<String> {
         None
@@ -179,9 +204,17 @@ pub static PROVIDERS: &[&Spec] = &[
     &gpt4all::SPEC,
 ];
 
+/// Every embedder, in the order in which messages list them. Most names are those of providers.
+pub static EMBEDDERS: &[&Spec] = &[&ollama::EMBEDDER];
+
 /// The provider called `name`.
 pub fn find(name: &str) -> Option<&'static Spec> {
     PROVIDERS.iter().copied().find(|s| s.name == name)
+}
+
+/// The embedder called `name`.
+pub fn find_embedder(name: &str) -> Option<&'static Spec> {
+    EMBEDDERS.iter().copied().find(|s| s.name == name)
 }
 
 /// Makes a provider from its checked configuration. Opens nothing.
@@ -189,5 +222,23 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 /// # Errors
 /// What the provider's own check found, as text for the option it names.
 pub fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
-    (config.spec.build)(config, context)
+    match config.spec.build {
+        Build::Model(build) => build(config, context),
+        Build::Embedder(_) => Err(other_kind(config, "an embedder, and answers nothing")),
+    }
+}
+
+/// Makes an embedder from its checked configuration. Opens nothing.
+///
+/// # Errors
+/// What the embedder's own check found, as text for the option it names.
+pub fn build_embedder(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Embedder>, ProviderError> {
+    match config.spec.build {
+        Build::Embedder(build) => build(config, context),
+        Build::Model(_) => Err(other_kind(config, "a model, and makes no vectors")),
+    }
+}
+
+fn other_kind(config: &ModelConfig, what: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Refused, format!("`{}` is {what}", config.name))
 }

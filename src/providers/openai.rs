@@ -19,7 +19,7 @@ pub static SPEC: Spec = Spec {
     options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: EXPLAINED,
     enforces,
-    build,
+    build: super::Build::Model(build),
     spoken: false,
 };
 

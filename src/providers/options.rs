@@ -42,6 +42,9 @@ pub struct ModelConfig {
 /// The largest answer unless the file says otherwise.
 pub const MAX_RESPONSE: u64 = 64 << 20;
 
+/// Texts that go to an embedder in one request unless the file says otherwise.
+pub const BATCH: usize = 32;
+
 /// The longest silence of a server unless the file says otherwise: loading a model may take minutes.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -139,6 +142,11 @@ impl ModelConfig {
             Enforcement::Enforced | Enforcement::Written => Some(wanted),
             Enforcement::CheckedAlone(_) | Enforcement::Never(_) => None,
         }
+    }
+
+    /// Texts that go to an embedder in one request.
+    pub fn batch(&self) -> usize {
+        self.int("batch").and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(BATCH)
     }
 
     /// The longest silence of a server.

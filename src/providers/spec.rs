@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{ModelConfig, Provider, ProviderError};
+use super::{Embedder, ModelConfig, Provider, ProviderError};
 use crate::config::Context;
 use crate::value::Constraint;
 
@@ -106,8 +106,17 @@ pub enum Enforcement {
 /// Says whether a provider makes an answer obey a constraint; pure.
 pub type Enforces = fn(&Constraint) -> Enforcement;
 
-/// Makes a provider from a checked configuration; opens nothing.
-pub type Build = fn(&ModelConfig, &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError>;
+/// Makes something from a checked configuration; opens nothing.
+type Make<T> = fn(&ModelConfig, &Arc<Context>) -> Result<Arc<T>, ProviderError>;
+
+/// What a description is of, and how that is made from a checked configuration; opens nothing.
+#[derive(Clone, Copy)]
+pub enum Build {
+    /// A model that answers.
+    Model(Make<dyn Provider>),
+    /// A model that turns texts into vectors.
+    Embedder(Make<dyn Embedder>),
+}
 
 /// A provider's description.
 pub struct Spec {
@@ -127,7 +136,7 @@ pub struct Spec {
     pub explained: &'static [(&'static str, &'static str)],
     /// Which constraints it makes an answer obey.
     pub enforces: Enforces,
-    /// Makes the provider. Options are checked against this description before.
+    /// Makes the provider or embedder. Options are checked against this description before.
     pub build: Build,
     /// Whether this version speaks to it; one that it does not is checked all the same.
     pub spoken: bool,
@@ -199,6 +208,13 @@ pub static CALL_OPTIONS: &[OptionSpec] = &[
         "\"error\"",
         "what becomes of a prompt that does not fit the context window",
     ),
+];
+
+/// Options of every embedder.
+pub static EMBEDDER_OPTIONS: &[OptionSpec] = &[
+    call("batch", OptionKind::Int(1, 1000), "32", "texts that go in one request"),
+    call("retry", OptionKind::Int(0, 100), "0", "tries after the first, for failures that another try may mend"),
+    call("timeout", OptionKind::Limit, "off", "the longest time for one try"),
 ];
 
 /// The option of every provider whose answers change unless something is done about it.

@@ -356,7 +356,7 @@ const SHOWN: usize = 2_000;
 /// A prepared call as events show it.
 fn shown(prepared: &Prepared) -> String {
     let mut text = match prepared {
-        Prepared::Http { body, .. } => body.to_string(),
+        Prepared::Http { body, .. } => Prepared::shown_body(body).to_string(),
         Prepared::Text { text, .. } => text.clone(),
         Prepared::Script { prompt } => prompt.clone(),
     };

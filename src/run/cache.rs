@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::providers::{Effect, ModelConfig, OptionValue, Prepared, Provider};
 use crate::store::{Store, digest};
-use crate::value::{Answer, Constraint, Finish, Request, RequestInput, Secret, Usage};
+use crate::value::{Answer, Constraint, Finish, Message, Request, RequestInput, Secret, Usage};
 
 /// The form of keys and entries; another one finds nothing of this.
 const VERSION: u32 = 1;
@@ -75,7 +75,9 @@ fn shown(value: &OptionValue) -> Json {
 fn prompt(request: &Request) -> Json {
     match &request.input {
         RequestInput::Messages(messages) => {
-            messages.iter().map(|m| json!([m.role.name(), m.text])).collect::<Vec<_>>().into()
+            let shown = |m: &Message| m.images.iter().map(|i| Json::from(digest(&i.bytes))).collect::<Vec<_>>();
+            let of = |m: &Message| [vec![Json::from(m.role.name()), Json::from(m.text.as_str())], shown(m)].concat();
+            messages.iter().map(of).collect::<Vec<_>>().into()
         }
         RequestInput::Raw(segments) => {
             segments.iter().map(|s| json!([s.text, s.from_value])).collect::<Vec<_>>().into()

@@ -260,7 +260,10 @@ impl Walk<'_> {
 
     fn part_known(&self, part: &PromptPart, frame: &Frame) -> bool {
         match part {
-            PromptPart::Message(_, rendering) => self.names_known(rendering.names.values(), frame),
+            PromptPart::Message(_, rendering, pictures) => {
+                let paths = pictures.iter().flat_map(|p| p.path().names.values());
+                self.names_known(rendering.names.values().chain(paths), frame)
+            }
             PromptPart::Messages(cell, _) => self.known(cell, frame),
             PromptPart::Examples(examples) => self.known(&examples.rows, frame),
         }

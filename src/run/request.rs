@@ -31,7 +31,15 @@ pub fn messages(parts: &[PromptPart], resolve: &dyn Resolve) -> Result<Vec<Messa
     let mut out = Vec::with_capacity(parts.len());
     for part in parts {
         match part {
-            PromptPart::Message(role, rendering) => out.extend(message(*role, rendering, resolve)?),
+            PromptPart::Message(role, rendering, pictures) => {
+                let said = message(*role, rendering, resolve)?;
+                let images = pictures.iter().map(|p| p.read(resolve)).collect::<Result<Vec<_>, _>>()?;
+                out.extend(match said {
+                    Some(said) => Some(Message { images, ..said }),
+                    None if images.is_empty() => None,
+                    None => Some(Message { images, ..Message::new(*role, "") }),
+                });
+            }
             PromptPart::Examples(examples) => out.extend(shots(examples, resolve)?),
             PromptPart::Messages(cell, span) => out.extend(history(cell, *span, resolve)?),
         }

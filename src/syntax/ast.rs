@@ -242,13 +242,15 @@ pub enum ExamplesRows {
     List(ExprLit),
 }
 
-/// A role and its text.
+/// A role, its text and its pictures.
 #[derive(Debug)]
 pub struct RoleText {
     /// The role as written.
     pub role: Ident,
     /// The text.
     pub text: Str,
+    /// The paths of `image("…")` behind the text.
+    pub images: Vec<Str>,
 }
 
 /// Stages joined by `|`.

@@ -198,7 +198,9 @@ impl Builder<'_> {
         let mut parts = pair.into_inner();
         let role = self.ident(&parts.next()?);
         let text = self.str(&parts.next()?);
-        Some(RoleText { role, text })
+        let paths = parts.filter_map(|image| image.into_inner().find(|p| p.as_rule() == Rule::string));
+        let images = paths.map(|path| self.str(&path)).collect();
+        Some(RoleText { role, text, images })
     }
 
     fn examples(&mut self, pair: P, span: Span) -> Option<ExamplesEntry> {

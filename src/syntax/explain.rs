@@ -126,6 +126,7 @@ fn name(rule: Rule) -> &'static str {
         Rule::role | Rule::prompt_entry => {
             "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`"
         }
+        Rule::image => "`image(\"…\")`",
         Rule::selection => "`{ names }`",
         Rule::param => "`name: type`",
         Rule::field => "`name: type`",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Constraint;
+use super::{Constraint, Image};
 
 /// Who speaks in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub text: String,
+    /// Pictures that stand with it.
+    pub images: Vec<Image>,
     /// Set where a model of this run said it.
     pub answer: Option<Arc<Answer>>,
     /// Values that were rendered into the text, with the names they came from.
@@ -53,7 +55,7 @@ pub struct Message {
 impl Message {
     /// A message without a history.
     pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), answer: None, tainted: Vec::new() }
+        Self { role, text: text.into(), images: Vec::new(), answer: None, tainted: Vec::new() }
     }
 }
 

@@ -3,6 +3,7 @@
 mod constraint;
 mod data;
 mod datetime;
+mod image;
 mod message;
 mod recursive;
 mod schema;
@@ -13,6 +14,7 @@ mod types;
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
 pub use datetime::not_rfc3339;
+pub use image::{Image, base64, media_type};
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use recursive::Recursive;
 pub use schema_import::{SchemaError, from_json_schema};

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use chainrun::config::{Context, Origin, Setting};
 use chainrun::event::{self, EventKind, FrameId, NodeId, Sink};
-use chainrun::providers::{self, ModelConfig, OptionValue, Prepared, Provider, ProviderError};
+use chainrun::providers::{
+    self, Embedder, Embeddings, ModelConfig, OptionValue, Prepared, Provider, ProviderError, Spec,
+};
 use chainrun::value::{Answer, Message, Request, RequestInput, Role, Secret, Segment, Value};
 use serde_json::{Value as Json, json};
 
@@ -56,17 +58,40 @@ impl Setup {
 
     /// Makes the provider.
     pub fn build(&self) -> Result<Arc<dyn Provider>, ProviderError> {
+        let (config, context) = self.config(providers::find("ollama").unwrap());
+        providers::build(&config, &context)
+    }
+
+    /// Makes the embedder.
+    pub fn embedder(&self) -> Result<Arc<dyn Embedder>, ProviderError> {
+        let (config, context) = self.config(providers::find_embedder("ollama").unwrap());
+        providers::build_embedder(&config, &context)
+    }
+
+    fn config(&self, spec: &'static Spec) -> (ModelConfig, Arc<Context>) {
         let env: BTreeMap<String, String> = self.env.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         let context = Arc::new(Context::new(env, "/".into(), self.offline, Instant::now()));
         let setting = |v: &OptionValue| Setting { value: v.clone(), origin: Origin::Default };
         let config = ModelConfig {
-            spec: providers::find("ollama").unwrap(),
+            spec,
             name: "llm".to_owned(),
             argument: Some(Value::from(self.model)),
             options: self.options.iter().map(|(k, v)| (*k, setting(v))).collect(),
             base: "/".into(),
         };
-        providers::build(&config, &context)
+        (config, context)
+    }
+
+    /// The vectors of texts.
+    pub fn embed(&self, texts: &[&str]) -> Result<Embeddings, ProviderError> {
+        let embedder = self.embedder()?;
+        runtime(async {
+            let (sender, _reader) = event::channel();
+            let secrets: Vec<Secret> = self.secrets.iter().map(|s| Secret::new(*s)).collect();
+            let mut sink = Sink::new(sender, FrameId(0), NodeId(0), secrets.into(), 64 << 20);
+            let texts: Vec<String> = texts.iter().map(|t| (*t).to_owned()).collect();
+            embedder.embed(&texts, &mut sink).await
+        })
     }
 
     /// Makes a call and gives its events too, read as they come.

@@ -172,8 +172,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port of 127.0.0.1. `answer` says what a request gets.
+    /// Starts a server on a free port of 127.0.0.1. `answer` says what a request gets. What a client asks about a model
+    /// before its first call (`/api/show`) is not among them: the answer is an old server's, and it is not recorded.
     pub fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::begin(answer, false)
+    }
+
+    /// The same, where every request is for `answer` to answer.
+    pub fn whole(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::begin(answer, true)
+    }
+
+    fn begin(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static, whole: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -185,7 +195,7 @@ impl Server {
                 }
                 let (shared, answer) = (Arc::clone(&shared), Arc::clone(&answer));
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                std::thread::spawn(move || serve(stream.unwrap(), &shared, &*answer));
+                std::thread::spawn(move || serve(stream.unwrap(), &shared, &*answer, whole));
             }
         });
         Self { address, state }
@@ -237,12 +247,15 @@ pub fn dead_url() -> String {
 }
 
 /// Answers requests of a connection until either side has enough.
-fn serve(mut stream: TcpStream, state: &State, answer: &dyn Fn(&Seen) -> Reply) {
+fn serve(mut stream: TcpStream, state: &State, answer: &dyn Fn(&Seen) -> Reply, whole: bool) {
     stream.set_nodelay(true).unwrap();
     let mut pending = Vec::new();
     while let Some(seen) = read_request(&mut stream, &mut pending) {
-        let reply = answer(&seen);
-        state.requests.lock().unwrap().push(seen);
+        let aside = !whole && seen.path.ends_with("/api/show");
+        let reply = if aside { Reply::text(404, "404 page not found") } else { answer(&seen) };
+        if !aside {
+            state.requests.lock().unwrap().push(seen);
+        }
         for step in &reply.steps {
             if !take(&mut stream, state, step) {
                 return;

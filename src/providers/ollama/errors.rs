@@ -192,3 +192,21 @@ pub fn names(body: &[u8]) -> Option<Vec<String>> {
     let models = json.get("models")?.as_array()?;
     Some(models.iter().filter_map(|m| m.get("name")?.as_str().map(str::to_owned)).collect())
 }
+
+/// The digest of a model in an answer of `/api/tags`. Names without a tag mean the tag `latest`.
+pub fn digest_of(body: &[u8], model: &str) -> Option<String> {
+    let json: Json = serde_json::from_slice(body).ok()?;
+    let mut models = json.get("models")?.as_array()?.iter();
+    let found = models.find(|m| m.get("name").and_then(Json::as_str).is_some_and(|name| same_model(name, model)))?;
+    found.get("digest")?.as_str().map(str::to_owned)
+}
+
+/// Whether two names mean the same model: case does not count, and none without a tag means another than `latest`.
+pub fn same_model(a: &str, b: &str) -> bool {
+    let full = |name: &str| {
+        let tagged = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        let name = name.to_ascii_lowercase();
+        if tagged { name } else { format!("{name}:latest") }
+    };
+    full(a) == full(b)
+}

@@ -50,19 +50,46 @@ pub static MODEL_OPTIONS: &[OptionSpec] = &[
 
 /// What stands beside `options`, and what is not sent at all.
 pub static OTHER_OPTIONS: &[OptionSpec] = &[
-    OptionSpec {
-        effect: Effect::Call,
-        ..model(
-            "keep_alive",
-            OptionKind::Any,
-            "5m",
-            "how long the model stays loaded: 10m, seconds, or \"-1s\" for ever",
-        )
-    },
+    KEEP_ALIVE,
     model("think", OptionKind::Any, "", "true, false, \"low\", \"medium\", \"high\": reasoning before the answer"),
-    OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand").wire("options"),
-    call("base_url", OptionKind::Text, "OLLAMA_HOST, else http://127.0.0.1:11434", "where the server is"),
-    call("api_key", OptionKind::Secret, "", "a secret that is sent as `Authorization: Bearer`"),
+    OptionSpec::new("logprobs", OptionKind::Bool, "tell how likely each token was, as events")
+        .default("false")
+        .wire("logprobs"),
+    model(
+        "top_logprobs",
+        OptionKind::Int(0, 20),
+        "0",
+        "with `logprobs`: so many of the likeliest tokens for each place",
+    ),
+    OptionSpec::new("suffix", OptionKind::Text, "the text behind the gap that the model fills, for models of code")
+        .wire("suffix"),
+    OPTIONS,
+    BASE_URL,
+    API_KEY,
+];
+
+const BASE_URL: OptionSpec =
+    call("base_url", OptionKind::Text, "OLLAMA_HOST, else http://127.0.0.1:11434", "where the server is");
+const API_KEY: OptionSpec =
+    call("api_key", OptionKind::Secret, "OLLAMA_API_KEY", "a secret that is sent as `Authorization: Bearer`");
+const KEEP_ALIVE: OptionSpec = OptionSpec {
+    wire: "keep_alive",
+    ..call("keep_alive", OptionKind::Any, "5m", "how long the model stays loaded: 10m, seconds, or \"-1s\" for ever")
+};
+const OPTIONS: OptionSpec =
+    OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand").wire("options");
+
+/// The options of an embedder.
+pub static EMBEDDING_OPTIONS: &[OptionSpec] = &[
+    model("dimensions", at_least(1), "the model's", "the first so many dimensions alone, of models made for that"),
+    model("num_ctx", at_least(1), "", "the context window in tokens; another one loads the model anew"),
+    model("num_thread", at_least(0), "", "threads on the processor"),
+    model("num_gpu", at_least(-1), "", "layers on the graphics card; 0 is none"),
+    model("num_batch", at_least(1), "512", "tokens that are read at a time"),
+    KEEP_ALIVE,
+    OPTIONS,
+    BASE_URL,
+    API_KEY,
 ];
 
 /// Options that Ollama once had. It ignores them in silence.
@@ -115,6 +142,12 @@ pub struct Wire {
     pub keep_alive: Option<Json>,
     /// `think`.
     pub think: Option<Json>,
+    /// `logprobs`.
+    pub logprobs: Option<Json>,
+    /// `top_logprobs`.
+    pub top_logprobs: Option<Json>,
+    /// The text behind the gap.
+    pub suffix: Option<String>,
 }
 
 /// Reads a model's options.
@@ -137,7 +170,18 @@ pub fn read(config: &ModelConfig) -> Result<Wire, ProviderError> {
             merge(&mut options, key, value)?;
         }
     }
-    Ok(Wire { options, keep_alive: keep_alive(config)?, think: think(config)? })
+    let top_logprobs = config.int("top_logprobs").map(Json::from);
+    if top_logprobs.is_some() && config.bool("logprobs") != Some(true) {
+        return Err(refused("`top_logprobs` does nothing without `logprobs`".to_owned()).help("add `logprobs: true`"));
+    }
+    Ok(Wire {
+        options,
+        keep_alive: keep_alive(config)?,
+        think: think(config)?,
+        logprobs: config.bool("logprobs").map(Json::from),
+        top_logprobs,
+        suffix: config.text("suffix"),
+    })
 }
 
 fn merge(options: &mut Map<String, Json>, key: &str, value: &Value) -> Result<(), ProviderError> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use tokio::sync::OwnedMutexGuard;
 
-use super::Ollama;
+use super::{Ollama, errors};
 use crate::providers::{ErrorKind, ProviderError};
 
 /// The longest wait for a model to be unloaded.
@@ -31,21 +31,21 @@ impl Ollama {
     /// # Errors
     /// The model stays loaded, or the offline rule forbids to ask.
     pub(super) async fn fresh(&self) -> Result<Alone, ProviderError> {
-        let name = (self.server.base.to_string(), self.server.model.clone());
+        let name = (self.link.server.base.to_string(), self.link.server.model.clone());
         let lock = LOCKS.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone();
         let alone = Alone(lock.lock_owned().await);
-        let body = json!({ "model": self.server.model, "keep_alive": 0 });
+        let body = json!({ "model": self.link.server.model, "keep_alive": 0 });
         // Where this fails the call itself fails too, and says more.
-        if self.aside("/api/generate", Some(&body)).await?.is_none() {
+        if self.link.aside("/api/generate", Some(&body)).await?.is_none() {
             return Ok(alone);
         }
         let until = Instant::now() + UNLOADED_WITHIN;
-        while let Some(answer) = self.aside("/api/ps", None).await? {
-            if !loaded(&answer, &self.server.model) {
+        while let Some(answer) = self.link.aside("/api/ps", None).await? {
+            if !loaded(&answer, &self.link.server.model) {
                 break;
             }
             if Instant::now() > until {
-                let (model, base) = (&self.server.model, &self.server.base);
+                let (model, base) = (&self.link.server.model, &self.link.server.base);
                 let message = format!("Ollama at {base} keeps {model} loaded, and `repeatable` wants it loaded anew");
                 return Err(ProviderError::new(ErrorKind::Busy, message)
                     .help("another program may be using it: `ollama ps` shows what is loaded"));
@@ -58,14 +58,9 @@ impl Ollama {
 
 /// Whether an answer of `/api/ps` lists a model. Names without a tag mean the tag `latest`.
 fn loaded(answer: &[u8], model: &str) -> bool {
-    let full = |name: &str| {
-        let tagged = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-        let name = name.to_ascii_lowercase();
-        if tagged { name } else { format!("{name}:latest") }
-    };
     let json: Json = serde_json::from_slice(answer).unwrap_or_default();
     let models = json.get("models").and_then(Json::as_array).into_iter().flatten();
-    models.filter_map(|m| m.get("name")?.as_str()).any(|name| full(name) == full(model))
+    models.filter_map(|m| m.get("name")?.as_str()).any(|name| errors::same_model(name, model))
 }
 
 #[cfg(test)]

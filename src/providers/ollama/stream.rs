@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::super::{ErrorKind, ProviderError};
 use super::errors::{self, Server};
-use crate::event::Sink;
+use crate::event::{EventKind, Sink};
 use crate::net::{ErrorText, LineError, Lines, Response, classify};
 use crate::value::{Finish, Usage};
 
@@ -100,8 +100,14 @@ impl Received {
             sink.notice("the model asked for a tool; chainrun calls none, so the request is left out of the answer")
                 .await?;
         }
+        if let Some(tokens) = json.get("logprobs").and_then(Json::as_array).filter(|t| !t.is_empty()) {
+            sink.logprobs(&tokens.iter().map(without_bytes).collect()).await?;
+        }
         if json.get("done").and_then(Json::as_bool) == Some(true) {
             self.end = Some((finish(&json), usage(&json)));
+            if let Some(timings) = timings(&json) {
+                sink.tell(timings).await?;
+            }
         }
         Ok(())
     }
@@ -119,6 +125,30 @@ fn finish(json: &Json) -> Finish {
 fn usage(json: &Json) -> Usage {
     let count = |key: &str| json.get(key).and_then(Json::as_u64);
     Usage { input: count("prompt_eval_count"), output: count("eval_count") }
+}
+
+/// Where the time went; Ollama counts nanoseconds.
+fn timings(json: &Json) -> Option<EventKind> {
+    let seconds = |key: &str| json.get(key).and_then(Json::as_u64).map(|n| n as f64 / 1e9);
+    let total = seconds("total_duration")?;
+    Some(EventKind::Timings {
+        load: seconds("load_duration"),
+        prompt: seconds("prompt_eval_duration"),
+        answer: seconds("eval_duration"),
+        total: Some(total),
+    })
+}
+
+/// A token's likelihood without the bytes that its text says already.
+fn without_bytes(token: &Json) -> Json {
+    let mut token = token.clone();
+    if let Json::Object(map) = &mut token {
+        map.shift_remove("bytes");
+        if let Some(Json::Array(top)) = map.get_mut("top_logprobs") {
+            *top = top.iter().map(without_bytes).collect();
+        }
+    }
+    token
 }
 
 /// An error in place of the next piece: the status was 200 before the server knew.
