@@ -59,13 +59,15 @@ pub(super) struct Items {
     part: String,
     /// Whether `part` ends inside double quotes.
     quoted: bool,
+    /// Whether the next line may go on with the last item.
+    open: bool,
 }
 
 impl Items {
     pub(super) fn new(style: Style) -> Self {
         let mut tree = Tree::default();
         tree.list();
-        Self { style, beginning: Beginning::default(), tree, part: String::new(), quoted: false }
+        Self { style, beginning: Beginning::default(), tree, part: String::new(), quoted: false, open: false }
     }
 
     fn take(&mut self, c: char) {
@@ -105,9 +107,27 @@ impl Items {
         let marked = match self.style {
             Style::Numbered => after_number(content),
             Style::Bullets => after_bullet(content),
-            _ => Some(content).filter(|c| !c.is_empty() && !c.starts_with("```")),
+            _ if content.is_empty() || content.starts_with("```") => return,
+            _ => return self.put(vec![content.to_owned()]),
         };
-        self.put(marked.map(str::to_owned).into_iter().collect());
+        let goes_on = self.open && line.starts_with(char::is_whitespace) && !content.is_empty();
+        match marked {
+            Some(item) => {
+                self.end_item();
+                self.tree.begin_text();
+                self.open = true;
+                item.chars().for_each(|c| self.tree.add(c));
+            }
+            None if goes_on => " ".chars().chain(content.chars()).for_each(|c| self.tree.add(c)),
+            None => self.end_item(),
+        }
+    }
+
+    /// Ends the item that the next line might have gone on with.
+    fn end_item(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.tree.end_text();
+        }
     }
 
     fn put(&mut self, items: Vec<String>) {
@@ -130,6 +150,7 @@ impl Growing for Items {
             Style::Comma => self.between_commas(),
             _ => self.line(),
         }
+        self.end_item();
         self.tree.close();
         self.tree.changes()
     }

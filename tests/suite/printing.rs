@@ -68,12 +68,14 @@ impl Random {
     }
 
     fn ident(&mut self) -> Ident {
-        let names = ["a", "word", "main", "hf-endpoint", "_x", "as", "match", "raw", "input", "낱말", "éclair", "x1", "use"];
+        let names =
+            ["a", "word", "main", "hf-endpoint", "_x", "as", "match", "raw", "input", "낱말", "éclair", "x1", "use"];
         Ident { name: self.one(&names).to_owned(), span: NOWHERE }
     }
 
     fn key(&mut self) -> Ident {
-        let names = ["a", "first-name", "first name", "", "1", "\"", "\\", "\t\n", "e\u{301}", "-", "낱말", "}}", "a-1"];
+        let names =
+            ["a", "first-name", "first name", "", "1", "\"", "\\", "\t\n", "e\u{301}", "-", "낱말", "}}", "a-1"];
         Ident { name: self.one(&names).to_owned(), span: NOWHERE }
     }
 
@@ -83,8 +85,33 @@ impl Random {
 
     fn str(&mut self) -> Str {
         let parts = [
-            "a", " ", "  ", "\n", "\n\n", "\t", "\r", "\r\n", "\"", "\"\"\"", "\\", "\\n", "{ ", "}", "'", "#", "##", "낱말",
-            "{{ x }}", "{{ \"}\" }}", "{{ {'a': 1} }}", "{% if x %}", "{% endif %}", "{{ '{' }}", "{#", "|", "chain x = ",
+            "a",
+            " ",
+            "  ",
+            "\n",
+            "\n\n",
+            "\t",
+            "\r",
+            "\r\n",
+            "\"",
+            "\"\"\"",
+            "\\",
+            "\\n",
+            "{ ",
+            "}",
+            "'",
+            "#",
+            "##",
+            "낱말",
+            "{{ x }}",
+            "{{ \"}\" }}",
+            "{{ {'a': 1} }}",
+            "{% if x %}",
+            "{% endif %}",
+            "{{ '{' }}",
+            "{#",
+            "|",
+            "chain x = ",
         ];
         let text = self.some(0, 6, |r| r.one(&parts)).concat();
         // A brace before a template part would be read with it.
@@ -93,7 +120,8 @@ impl Random {
     }
 
     fn expr(&mut self) -> ExprLit {
-        let texts = [" x ", " input.word | upper ", "x", " \"}}\" ", " {'a': {'b': 1}} ", " '\"' ~ \"'\" ", "\n x\n", ""];
+        let texts =
+            [" x ", " input.word | upper ", "x", " \"}}\" ", " {'a': {'b': 1}} ", " '\"' ~ \"'\" ", "\n x\n", ""];
         ExprLit { text: self.one(&texts).to_owned(), start: 0, span: NOWHERE }
     }
 
