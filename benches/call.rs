@@ -95,7 +95,7 @@ fn ready() -> Result<Ready, Box<dyn Error>> {
     let declarations = Declarations::collect(&tree, &libraries, &mut wrong);
     let settings =
         Settings { base: folder.clone(), project: folder.clone(), cwd: folder.clone(), ..Settings::default() };
-    wrong.extend(plan::check(&sources, &tree, &declarations, &settings));
+    wrong.extend(plan::check(&sources, &tree, &declarations, &settings).diagnostics);
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(said(wrong));
     }

@@ -1,5 +1,6 @@
 //! `chainrun check FILE…`: everything that is wrong, without running anything.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::WRONG;
@@ -8,7 +9,8 @@ use super::console::{Console, print_line};
 use super::load;
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::plan::{self, Declarations};
+use crate::plan::{self, Declarations, ModelEntry, OptionCell};
+use crate::providers::Provider;
 use crate::source::Sources;
 
 /// Runs the command.
@@ -30,6 +32,9 @@ pub fn check(args: &CheckArgs, context: &Arc<Context>) -> u8 {
     if wrong { WRONG } else { 0 }
 }
 
+/// A model's provider, or why its options make none.
+type Made = Result<Arc<dyn Provider>, Box<Diagnostic>>;
+
 fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: &Arc<Context>) -> Vec<Diagnostic> {
     let mut found = loaded.diagnostics.clone();
     let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut found);
@@ -42,20 +47,23 @@ fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: 
     };
     // What a person may allow is no mistake in the file.
     settings.exec = plan::Execs::Noted;
-    found.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
-    found.extend(plan::refused_models(sources, &declarations, &settings, context));
+    let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
+    found.extend(checked.diagnostics);
+    let made: Vec<_> = checked.models.iter().map(|entry| plan::fixed_provider(entry, context)).collect();
+    found.extend(made.iter().flatten().filter_map(|made| made.as_ref().err().map(|d| (**d).clone())));
     if found.iter().any(|d| d.severity == Severity::Error) {
         return found;
     }
     let severity = if args.ready { Severity::Error } else { Severity::Note };
-    for chain in declarations.chains() {
-        let Ok((plan, _)) = plan::lower(sources, &declarations, &settings, &loaded.name, chain) else { continue };
-        if args.signatures {
-            print_line(&signature(&plan));
-        }
-        for diagnostic in missing(&plan, severity, context) {
-            if !found.iter().any(|d| d.span == diagnostic.span && d.message == diagnostic.message) {
-                found.push(diagnostic);
+    let mut told = HashSet::new();
+    for (entry, made) in checked.models.iter().zip(&made).take(checked.asked) {
+        let missing = missing(entry, made.as_ref(), severity, context);
+        found.extend(missing.into_iter().filter(|d| told.insert((d.span, d.message.clone()))));
+    }
+    if args.signatures {
+        for chain in declarations.chains() {
+            if let Ok((plan, _)) = plan::lower(sources, &declarations, &settings, &loaded.name, chain) {
+                print_line(&signature(&plan));
             }
         }
     }
@@ -78,31 +86,23 @@ fn signature(plan: &plan::Plan) -> String {
     format!("{}({}) -> {result}{input}", plan.chain, variables.join(", "))
 }
 
-/// What the models of a plan need and this machine does not have: weights, tokens, servers' names.
-fn missing(plan: &plan::Plan, severity: Severity, context: &Arc<Context>) -> Vec<Diagnostic> {
+/// What a model needs and this machine does not have: weights, tokens, servers' names. `made` is its provider, where no
+/// variable is in the way.
+fn missing(entry: &ModelEntry, made: Option<&Made>, severity: Severity, context: &Context) -> Vec<Diagnostic> {
     let mut out = Vec::new();
-    for entry in &plan.models {
-        for option in entry.options.values() {
-            if let plan::OptionCell::Secret(name) = &option.cell
-                && context.var(name).is_none()
-            {
-                let message = format!("the secret `{name}` is not set in the environment");
-                out.push(
-                    Diagnostic::new(severity, Code::E310, Some(option.span), message)
-                        .help(format!("set it: `export {name}=…`")),
-                );
-            }
+    for option in entry.options.values() {
+        if let OptionCell::Secret(name) = &option.cell
+            && context.var(name).is_none()
+        {
+            let message = format!("the secret `{name}` is not set in the environment");
+            out.push(
+                Diagnostic::new(severity, Code::E310, Some(option.span), message)
+                    .help(format!("set it: `export {name}=…`")),
+            );
         }
-        if let Some(provider) = plan::fixed_provider(entry, context) {
-            match provider {
-                Ok(provider) => {
-                    if let Some(text) = provider.missing() {
-                        out.push(Diagnostic::new(severity, Code::E310, Some(entry.span), text));
-                    }
-                }
-                Err(diagnostic) => out.push(*diagnostic),
-            }
-        }
+    }
+    if let Some(text) = made.and_then(|made| made.as_ref().ok()?.missing()) {
+        out.push(Diagnostic::new(severity, Code::E310, Some(entry.span), text));
     }
     out
 }

@@ -101,8 +101,9 @@ fn bound(
     if args.allow_exec {
         settings.exec = Execs::Allowed;
     }
-    wrong.extend(plan::check(sources, &loaded.tree, &declarations, &settings));
-    wrong.extend(plan::refused_models(sources, &declarations, &settings, context));
+    let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
+    wrong.extend(checked.diagnostics);
+    wrong.extend(plan::refused_models(&checked.models, context));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);
     }

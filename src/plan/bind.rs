@@ -7,11 +7,11 @@ use indexmap::IndexMap;
 
 use super::cell::{OptionCell, Resolve};
 use super::values::convert;
-use super::{Declarations, ModelEntry, Plan, Ref, Settings, Variable};
+use super::{ModelEntry, Plan, Ref, Variable};
 use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
-use crate::source::{Sources, Span};
+use crate::source::Span;
 use crate::store::Store;
 use crate::value::{Role, Secret, Type, TypeError, Value};
 
@@ -316,15 +316,8 @@ pub fn fixed_provider(
     Some(made)
 }
 
-/// Declared models whose options do not go together, whether a chain asks them or not. What else is wrong with them is
-/// for [`check`](super::check) to say.
-pub fn refused_models(
-    sources: &Sources,
-    declarations: &Declarations,
-    settings: &Settings,
-    context: &Arc<Context>,
-) -> Vec<Diagnostic> {
-    let models = super::models::declared(sources, declarations, settings);
+/// What is wrong with models whose options do not go together.
+pub fn refused_models(models: &[ModelEntry], context: &Arc<Context>) -> Vec<Diagnostic> {
     let made = models.iter().filter_map(|entry| fixed_provider(entry, context));
     made.filter_map(|made| made.err().map(|diagnostic| *diagnostic)).collect()
 }

@@ -85,6 +85,8 @@ pub(super) struct Lowerer<'a> {
     pub(super) diagnostics: Vec<Diagnostic>,
     types: TypeCaches,
     pub(super) variables: Vec<Variable>,
+    /// How many of them, the first, the file declares: they stay from chain to chain.
+    pub(super) declared: usize,
     pub(super) variable_index: HashMap<String, usize>,
     nodes: Vec<Node>,
     blocks: Vec<Block>,
@@ -116,6 +118,7 @@ pub fn lower(
     let mut lowerer = Lowerer::new(sources, declarations, settings);
     lowerer.check_overrides();
     let Some(decl) = declarations.chain(chain) else { return Err(lowerer.diagnostics) };
+    lowerer.declare_variables();
     let entry = lowerer.root(chain, decl);
     let diagnostics = distinct(std::mem::take(&mut lowerer.diagnostics));
     match entry {
@@ -141,24 +144,35 @@ pub fn lower(
     }
 }
 
+/// What [`check`] found.
+pub struct Checked {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The models that can be read: first those that the file's chains ask, then what else is declared.
+    pub models: Vec<ModelEntry>,
+    /// How many of them the file's chains ask.
+    pub asked: usize,
+}
+
 /// Checks every declaration of a file, whichever chain will run.
 ///
 /// Libraries are checked as well. What their chains read and do not declare is given where they are used.
-pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settings: &Settings) -> Vec<Diagnostic> {
+pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settings: &Settings) -> Checked {
     let mut lowerer = Lowerer::new(sources, declarations, settings);
     lowerer.check_overrides();
-    check_file(&mut lowerer, file, declarations);
+    let asked = check_file(&mut lowerer, file, declarations);
     for library in &declarations.libraries {
         (lowerer.root, lowerer.declarations, lowerer.lenient) = (library, library, true);
         if let Some(file) = library.file {
             check_file(&mut lowerer, file, library);
         }
     }
-    distinct(lowerer.diagnostics)
+    Checked { diagnostics: distinct(lowerer.diagnostics), models: lowerer.models, asked }
 }
 
-fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Declarations<'a>) {
-    lowerer.reset();
+/// Gives the number of models that were read before those that no chain of the file asks.
+fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Declarations<'a>) -> usize {
+    lowerer.declare_variables();
     let used = used_names(file);
     let chains = declarations.chains();
     let (inner, outer): (Vec<&str>, Vec<&str>) = chains.into_iter().partition(|c| used.contains(c));
@@ -171,6 +185,7 @@ fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Decl
             lowerer.reset();
         }
     }
+    let asked = lowerer.models.len();
     for (name, (span, named)) in &declarations.named {
         match named {
             Named::Model(_) => {
@@ -187,9 +202,7 @@ fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Decl
             Named::Chain(_) | Named::Library(_) | Named::Imported(..) | Named::Unreadable => {}
         }
     }
-    for (param, doc) in declarations.variables.values() {
-        lowerer.parameter(param, *doc);
-    }
+    asked
 }
 
 /// The diagnostics without repetitions: a chain that is used twice is lowered twice.
@@ -224,6 +237,7 @@ impl<'a> Lowerer<'a> {
             diagnostics: Vec::new(),
             types: TypeCaches::new(),
             variables: Vec::new(),
+            declared: 0,
             variable_index: HashMap::new(),
             nodes: Vec::new(),
             blocks: Vec::new(),
@@ -239,10 +253,9 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    /// Forgets the chain that was lowered; types and models stay.
+    /// Forgets the chain that was lowered; declared variables, types and models stay.
     fn reset(&mut self) {
-        self.variables.clear();
-        self.variable_index.clear();
+        self.forget_variables(self.declared);
         self.nodes.clear();
         self.blocks.clear();
         self.open.clear();
@@ -272,16 +285,12 @@ impl<'a> Lowerer<'a> {
         resolved
     }
 
-    /// Lowers a chain as the one that runs.
+    /// Lowers a chain as the one that runs; the variables of its file are declared already.
     fn root(&mut self, name: &str, chain: &ChainDecl) -> Option<BlockId> {
         let span = chain.name.map_or(chain.body.span, |n| n.span);
         // What a library's chain will be given is not known where it is checked by itself.
         let given = if self.lenient { Type::Any } else { Type::Text };
         let mut scope = Scope { input: Some((Home::Stdin, given)), ..Scope::default() };
-        for (param, doc) in self.declarations.variables.values() {
-            let variable = self.parameter(param, *doc);
-            self.add_variable(variable);
-        }
         if let Some(params) = chain.params {
             scope = Scope { closed: true, closed_in: self.declarations.id, ..Scope::default() };
             for param in self.distinct_parameters(params) {

@@ -45,7 +45,7 @@ pub use examples::Examples;
 pub use exec::Exec;
 pub use glob::is_pattern;
 pub use library::{Libraries, Library};
-pub use lower::{Execs, Override, Settings, check, lower};
+pub use lower::{Checked, Execs, Override, Settings, check, lower};
 pub use paths::project;
 pub use pictures::Picture;
 

@@ -5,14 +5,14 @@ mod options;
 use indexmap::IndexMap;
 
 use super::cell::OptionCell;
-use super::declarations::{Declarations, Named};
-use super::lower::{Lowerer, Settings};
+use super::declarations::Named;
+use super::lower::Lowerer;
 use super::names::Found;
 use super::{ModelEntry, ModelId};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionValue};
-use crate::source::{Sources, Span};
+use crate::source::Span;
 use crate::syntax::ast::{Arg, Operand, OperandKind, Path, Pipeline};
 use crate::value::Value;
 
@@ -25,17 +25,6 @@ struct Stand {
     origin: Origin,
     /// Where variables and declared models may be read: in a file, not on the command line.
     in_file: bool,
-}
-
-/// Every declared model of a file that can be read.
-pub(super) fn declared(sources: &Sources, declarations: &Declarations, settings: &Settings) -> Vec<ModelEntry> {
-    let mut lowerer = Lowerer::new(sources, declarations, settings);
-    for (name, (span, named)) in &declarations.named {
-        if matches!(named, Named::Model(_)) {
-            lowerer.declared_model(name, *span);
-        }
-    }
-    lowerer.models
 }
 
 impl Lowerer<'_> {

@@ -42,6 +42,26 @@ impl Lowerer<'_> {
         out
     }
 
+    /// Puts the variables that the present file declares in the place of all.
+    pub(super) fn declare_variables(&mut self) {
+        self.forget_variables(0);
+        for (param, doc) in self.declarations.variables.values() {
+            let variable = self.parameter(param, *doc);
+            self.add_variable(variable);
+        }
+        self.declared = self.variables.len();
+    }
+
+    /// Forgets all variables but the first `kept`.
+    pub(super) fn forget_variables(&mut self, kept: usize) {
+        for variable in self.variables.drain(kept..) {
+            // A parameter does not take the place of the file's variable of its name.
+            if self.variable_index.get(&variable.name).is_some_and(|at| *at >= kept) {
+                self.variable_index.remove(&variable.name);
+            }
+        }
+    }
+
     /// A variable or parameter with its type and its default, checked.
     pub(super) fn parameter(&mut self, param: &Param, doc: Option<&str>) -> Variable {
         let ty = self.resolve_type(&param.ty);
