@@ -35,6 +35,23 @@ impl BaseUrl {
         format!("{self}{path}")
     }
 
+    /// The host, without port; an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path that stays in front of every path; empty, or with a slash at its beginning.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The same with `suffix` at the end of its prefix.
+    #[must_use]
+    pub fn with_suffix(mut self, suffix: &str) -> Self {
+        self.prefix.push_str(suffix);
+        self
+    }
+
     /// The same without `suffix` at the end of its prefix.
     #[must_use]
     pub fn without_suffix(mut self, suffix: &str) -> Self {

@@ -285,6 +285,7 @@ pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) ->
         match config(&plan.secrets, entry, variables, context, &mut secrets) {
             Ok(config) => match made(entry, &config, context) {
                 Ok(provider) => {
+                    secrets.extend(provider.key());
                     configs.push(config);
                     providers.push(provider);
                 }

@@ -3,6 +3,7 @@
 pub mod control;
 mod options;
 mod spec;
+mod thinking;
 mod unspoken;
 
 pub mod fake;
@@ -18,11 +19,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use options::{Extra, ModelConfig, OptionValue};
-pub use spec::{Effect, Enforcement, OptionKind, OptionSpec, Spec};
+pub use spec::{Effect, Enforcement, OptionKind, OptionSpec, Said, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;
-use crate::value::{Answer, Request};
+use crate::value::{Answer, Request, Secret};
 
 /// A future that lives in its box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -159,6 +160,11 @@ pub trait Provider: Send + Sync {
 
     /// What the weights are known by: their digest, or what changes when they do. None where only a server knows.
     fn weights(&self) -> Option<String> {
+        None
+    }
+
+    /// The key that is sent though no file names it, as one that the environment holds: nothing may show it.
+    fn key(&self) -> Option<Secret> {
         None
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{Enforcement, Spec};
+use super::{Enforcement, ErrorKind, ProviderError, Spec};
 use crate::config::{Origin, Setting};
 use crate::value::{Constraint, Secret, Value};
 
@@ -44,6 +44,13 @@ pub const MAX_RESPONSE: u64 = 64 << 20;
 
 /// The longest silence of a server unless the file says otherwise: loading a model may take minutes.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The error of a model that is to give the same text again, and has no means for it.
+pub(super) fn not_repeatable(provider: &str) -> ProviderError {
+    let message = format!("`repeatable`: `{provider}` has no means to give the same text again");
+    ProviderError::new(ErrorKind::Refused, message)
+        .help("`cache: true` gives the first answer again; `local(…)` is always repeatable")
+}
 
 impl ModelConfig {
     /// The argument's text: the model's name.
@@ -135,10 +142,15 @@ impl ModelConfig {
     /// the provider has no means.
     pub fn held_to(&self, constraint: Option<Constraint>) -> Option<Constraint> {
         let wanted = constraint.filter(|_| self.bool("constrain") != Some(false))?;
-        match (self.spec.enforces)(&wanted) {
+        match self.enforces(&wanted) {
             Enforcement::Enforced | Enforcement::Written => Some(wanted),
             Enforcement::CheckedAlone(_) | Enforcement::Never(_) => None,
         }
+    }
+
+    /// Whether the model is made to obey a constraint.
+    pub fn enforces(&self, constraint: &Constraint) -> Enforcement {
+        (self.spec.enforces)(constraint, &|name| self.value(name).cloned())
     }
 
     /// The longest silence of a server.

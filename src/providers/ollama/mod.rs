@@ -49,7 +49,7 @@ pub static SPEC: Spec = Spec {
         CALL_OPTIONS,
     ],
     explained: options::EXPLAINED,
-    enforces,
+    enforces: |constraint, _| enforces(constraint),
     build,
     spoken: true,
 };
