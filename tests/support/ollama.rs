@@ -22,6 +22,8 @@ pub const DONE: &str = "{\"model\":\"smollm2\",\"message\":{\"role\":\"assistant
 /// A model's configuration, written short.
 #[derive(Default)]
 pub struct Setup {
+    /// The provider; `ollama` without.
+    pub provider: Option<&'static str>,
     /// The model's name.
     pub model: &'static str,
     /// Options by name.
@@ -60,7 +62,7 @@ impl Setup {
         let context = Arc::new(Context::new(env, "/".into(), self.offline, Instant::now()));
         let setting = |v: &OptionValue| Setting { value: v.clone(), origin: Origin::Default };
         let config = ModelConfig {
-            spec: providers::find("ollama").unwrap(),
+            spec: providers::find(self.provider.unwrap_or("ollama")).unwrap(),
             name: "llm".to_owned(),
             argument: Some(Value::from(self.model)),
             options: self.options.iter().map(|(k, v)| (*k, setting(v))).collect(),
