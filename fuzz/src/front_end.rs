@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     let declarations = Declarations::collect(&tree, &libraries, &mut found);
     let settings =
         Settings { base: base.clone(), project: base.clone(), cwd: base, exec: Execs::Noted, ..Settings::default() };
-    found.extend(plan::check(&sources, &tree, &declarations, &settings));
+    found.extend(plan::check(&sources, &tree, &declarations, &settings).diagnostics);
     if !found.iter().any(|d| d.severity == Severity::Error) {
         for chain in declarations.chains() {
             // A chain that others use need not run by itself.

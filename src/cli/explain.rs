@@ -83,7 +83,7 @@ fn answer(out: &mut String, parser: &Parser, ask: &Ask, configs: &[ModelConfig])
     let mut sent = false;
     for model in &ask.models {
         let config = &configs[model.0 as usize];
-        let how = match (config.spec.enforces)(&constraint) {
+        let how = match config.enforces(&constraint) {
             _ if config.bool("constrain") == Some(false) => "checked alone: `constrain: false`".to_owned(),
             Enforcement::Enforced => "asked of the server, and checked".to_owned(),
             Enforcement::Written => "checked alone: the answer is written".to_owned(),

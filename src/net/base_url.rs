@@ -35,7 +35,7 @@ impl BaseUrl {
         format!("{self}{path}")
     }
 
-    /// The host: a name, or an address, IPv6 in brackets.
+    /// The host, without port; an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -48,6 +48,18 @@ impl BaseUrl {
     /// Whether it is on this machine for certain.
     pub fn is_loopback(&self) -> bool {
         reqwest::Url::parse(&self.to_string()).is_ok_and(|url| super::is_loopback(&url))
+    }
+
+    /// The path that stays in front of every path; empty, or with a slash at its beginning.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The same with `suffix` at the end of its prefix.
+    #[must_use]
+    pub fn with_suffix(mut self, suffix: &str) -> Self {
+        self.prefix.push_str(suffix);
+        self
     }
 
     /// The same without `suffix` at the end of its prefix.

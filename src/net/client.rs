@@ -42,6 +42,7 @@ pub struct Call<'a> {
 pub struct Client {
     offline: bool,
     redirects: Redirects,
+    headers: Vec<(&'static str, String)>,
     proxies: Proxies,
     plain: OnceLock<Result<reqwest::Client, String>>,
     full: OnceLock<Result<reqwest::Client, String>>,
@@ -101,10 +102,18 @@ impl Client {
         Self {
             offline: context.offline,
             redirects,
+            headers: Vec::new(),
             proxies: Proxies::new(context),
             plain: OnceLock::new(),
             full: OnceLock::new(),
         }
+    }
+
+    /// The same, which sends headers of its own with every request. They hold no secrets.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Vec<(&'static str, String)>) -> Self {
+        self.headers = headers;
+        self
     }
 
     /// Sends a request and waits for the answer's head, whatever its status.
@@ -118,7 +127,10 @@ impl Client {
         if self.offline && !near {
             return Err(offline(&url));
         }
-        let request = build(self.client(&url, near)?, &call)?;
+        let mut request = build(self.client(&url, near)?, &call)?;
+        for (name, value) in &self.headers {
+            request = request.header(*name, header(name, value)?);
+        }
         let place = place(&url);
         match tokio::time::timeout(call.idle, request.send()).await {
             Ok(Ok(inner)) => Ok(Response { inner, place, idle: call.idle }),
@@ -192,6 +204,12 @@ fn build(client: &reqwest::Client, call: &Call<'_>) -> Result<reqwest::RequestBu
         request = request.header(AUTHORIZATION, value);
     }
     Ok(request)
+}
+
+fn header(name: &str, value: &str) -> Result<HeaderValue, Failure> {
+    let wrong =
+        |_| Failure::new(FailureKind::Request, format!("the header {name} holds a character that it cannot carry"));
+    HeaderValue::from_str(value).map_err(wrong)
 }
 
 /// An answer whose head is here.

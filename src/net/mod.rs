@@ -7,6 +7,7 @@ mod client;
 mod error_text;
 mod failure;
 mod ndjson;
+mod sse;
 
 pub use base_url::BaseUrl;
 pub use classify::{Reply, classify, retry_after};
@@ -14,3 +15,4 @@ pub use client::{Call, Client, ERROR_BODY, Redirects, Response, is_loopback};
 pub use error_text::ErrorText;
 pub use failure::{Failure, FailureKind};
 pub use ndjson::{LineError, Lines};
+pub use sse::{Event, Events};

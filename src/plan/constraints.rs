@@ -40,12 +40,20 @@ fn told(entry: &ModelEntry) -> Result<Option<bool>, Box<Diagnostic>> {
     }
 }
 
+/// Whether a model is made to obey a constraint, by the options whose values stand in the file.
+fn enforces(entry: &ModelEntry, constraint: &Constraint) -> Enforcement {
+    (entry.spec.enforces)(constraint, &|name| match &entry.options.get(name)?.cell {
+        OptionCell::Constant(OptionValue::Value(value)) => Some(value.clone()),
+        _ => None,
+    })
+}
+
 /// The error of a model that does not hold its answers to a parser's constraint and should.
 fn unenforced(entry: &ModelEntry, stage: &ParserStage, constraint: &Constraint, insists: bool) -> Option<Diagnostic> {
     let parser = &stage.parser;
     // Free JSON is asked for where it can be; a type is a promise.
     let promised = insists || (parser.name() == "json" && matches!(constraint, Constraint::JsonSchema(_)));
-    let why = match (entry.spec.enforces)(constraint) {
+    let why = match enforces(entry, constraint) {
         Enforcement::Enforced | Enforcement::Written => return None,
         Enforcement::CheckedAlone(_) if !insists => return None,
         Enforcement::CheckedAlone(why) => why.to_owned(),

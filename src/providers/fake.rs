@@ -28,7 +28,7 @@ pub static SPEC: Spec = Spec {
     options: &[OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: &[],
     // A file under test is checked as it would be for the real model.
-    enforces: |_| Enforcement::Written,
+    enforces: |_, _| Enforcement::Written,
     build: super::Build::Model(build),
     spoken: true,
 };

@@ -1,14 +1,14 @@
-//! `gpt4all`: models of GPT4All, by file or by the server of its desktop program. Its options are known and checked; calls
-//! are yet to come.
+//! `gpt4all`: models of GPT4All. A file runs inside the process, as with `local`; `server:` asks the desktop program.
 
 use std::sync::Arc;
 
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
-use super::unspoken::Unspoken;
-use super::{Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Provider, ProviderError, Spec};
-use crate::config::Context;
-use crate::net::BaseUrl;
-use crate::value::Constraint;
+use super::{
+    Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, Provider, ProviderError, Spec,
+    openai, openai::dialect::Dialect,
+};
+use crate::config::{Context, Origin, Setting};
+use crate::value::{Constraint, Value};
 
 /// The description of `gpt4all`.
 pub static SPEC: Spec = Spec {
@@ -20,24 +20,35 @@ pub static SPEC: Spec = Spec {
     instead: &[],
     options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: EXPLAINED,
-    enforces: |constraint| {
-        let what = match constraint {
-            Constraint::Regex(_) => "a regular expression",
-            Constraint::Json | Constraint::JsonSchema(_) => "a schema",
-        };
-        Enforcement::Never(format!("GPT4All holds no answer to {what}"))
+    enforces: |constraint, said| match said("server") {
+        None | Some(Value::Bool(false)) => inside_enforces(constraint),
+        Some(_) => {
+            Dialect::Gpt4All.lacks(constraint).map_or(Enforcement::Enforced, |why| Enforcement::Never(why.to_owned()))
+        }
     },
     build: super::Build::Model(build),
-    spoken: false,
+    spoken: true,
 };
+
+/// The longest answer of the server, in tokens, unless the file says otherwise: as long as that of `local`.
+const MAX_TOKENS: i64 = 512;
+
+#[cfg(feature = "local")]
+fn inside_enforces(constraint: &Constraint) -> Enforcement {
+    (super::local::SPEC.enforces)(constraint, &|_| None)
+}
+
+#[cfg(not(feature = "local"))]
+fn inside_enforces(_: &Constraint) -> Enforcement {
+    Enforcement::CheckedAlone("this build runs no file inside the process")
+}
 
 const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionSpec {
     OptionSpec::new(name, kind, doc)
 }
 
 /// Options that GPT4All's server refuses, or leaves to the desktop program.
-const FILE_ONLY: &[&str] =
-    &["top_k", "stop", "seed", "repeat_penalty", "repeat_last_n", "num_ctx", "num_batch", "threads", "device"];
+const FILE_ONLY: &[&str] = &["top_k", "stop", "seed", "repeat_penalty", "num_ctx", "threads", "device"];
 
 /// Options that only mean something with a server.
 const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens"];
@@ -45,7 +56,6 @@ const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens"];
 static OPTIONS: &[OptionSpec] = &[
     model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest")
         .wire("temperature")
-        .default("0.7")
         .aliases(&["temp"]),
     model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this").wire("top_p"),
     model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share of the likeliest")
@@ -67,15 +77,8 @@ static OPTIONS: &[OptionSpec] = &[
         "how much repeated tokens are held back; not with a server",
     )
     .aliases(&["repetition_penalty"]),
-    model(
-        "repeat_last_n",
-        OptionKind::Int(0, i64::MAX),
-        "how many tokens back `repeat_penalty` looks; not with a server",
-    ),
     model("num_ctx", OptionKind::Int(1, i64::MAX), "the context window in tokens; not with a server")
         .aliases(&["n_ctx"]),
-    model("num_batch", OptionKind::Int(1, i64::MAX), "tokens of the prompt that are read at a time; not with a server")
-        .aliases(&["n_batch"]),
     model("threads", OptionKind::Int(1, 1024), "threads that compute; not with a server")
         .aliases(&["n_threads", "num_thread"]),
     model("device", OptionKind::Choice(&["cpu", "auto"]), "where it runs; not with a server").default("\"auto\""),
@@ -94,6 +97,9 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("backend", "GGUF is the one format: leave it out"),
     ("model_type", "GGUF is the one format: leave it out"),
     ("n_parts", "a file is one part: leave it out"),
+    ("n_batch", "the prompt is read in pieces that fit: leave it out"),
+    ("num_batch", "the prompt is read in pieces that fit: leave it out"),
+    ("repeat_last_n", "`repeat_penalty` looks 64 tokens back: leave it out"),
     ("f16_kv", "leave it out"),
     ("logits_all", "leave it out"),
     ("vocab_only", "leave it out"),
@@ -117,30 +123,44 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("frequency_penalty", "GPT4All refuses it: leave it out"),
 ];
 
-fn build(config: &ModelConfig, _: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
+fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
     let refused = |message: String| ProviderError::new(ErrorKind::Refused, message);
     if config.model().trim().is_empty() {
         return Err(refused("`gpt4all` needs a model's file or name".to_owned()));
     }
-    let server = match config.value("server") {
-        None => false,
-        Some(crate::value::Value::Bool(on)) => *on,
-        Some(value) => {
-            let text = value.as_text().unwrap_or_default();
-            BaseUrl::parse(&text, 4891).map_err(|e| refused(format!("`server`: {e}")).help("write `server: true`"))?;
-            true
+    let server = config.value("server").filter(|v| !matches!(v, Value::Bool(false)));
+    let (wrong, why, help) = match server {
+        Some(_) => (FILE_ONLY, "GPT4All's server refuses", "leave it out: the desktop program's own settings say it"),
+        None => {
+            (SERVER_ONLY, "a file that runs inside the process has no use for", "leave it out, or write `server: true`")
         }
-    };
-    let (wrong, why, help) = if server {
-        (FILE_ONLY, "GPT4All's server refuses", "leave it out: the desktop program's own settings say it")
-    } else {
-        (SERVER_ONLY, "a file that runs inside the process has no use for", "leave it out, or write `server: true`")
     };
     if let Some(name) = wrong.iter().find(|name| config.options.contains_key(*name)) {
         return Err(refused(format!("{why} `{name}`")).help(help));
     }
-    if server {
-        super::unspoken::check(config)?;
-    }
-    Ok(Unspoken::provider("gpt4all", "a GGUF file runs inside the process: `local(\"./file.gguf\")`"))
+    let Some(server) = server else { return inside(config, context) };
+    let mut config = config.clone();
+    // The server's own limit is 16 tokens.
+    config
+        .options
+        .entry("max_tokens")
+        .or_insert_with(|| Setting { value: OptionValue::Value(Value::Int(MAX_TOKENS)), origin: Origin::Default });
+    let place = openai::gpt4all(server)?;
+    Ok(Arc::new(openai::Chat::new(&config, context, place)?))
+}
+
+/// The file inside the process, as `local` runs it.
+#[cfg(feature = "local")]
+fn inside(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
+    let spec = &super::local::SPEC;
+    let options = config.options.iter().filter(|(name, _)| **name != "server");
+    let options = options.filter_map(|(name, set)| Some((spec.option(name)?.name, set.clone()))).collect();
+    super::build(&ModelConfig { spec, options, ..config.clone() }, context)
+}
+
+/// A build without the engine runs no file.
+#[cfg(not(feature = "local"))]
+fn inside(_: &ModelConfig, _: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
+    Err(ProviderError::new(ErrorKind::Weights, "this build of chainrun runs no file inside the process")
+        .help("`server: true` asks GPT4All's desktop program"))
 }

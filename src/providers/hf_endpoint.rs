@@ -24,7 +24,7 @@ pub static SPEC: Spec = Spec {
     options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: EXPLAINED,
     // An endpoint's grammar takes all three kinds.
-    enforces: |_| Enforcement::Enforced,
+    enforces: |_, _| Enforcement::Enforced,
     build: super::Build::Model(build),
     spoken: false,
 };

@@ -27,7 +27,7 @@ pub static SPEC: Spec = Spec {
     instead: &[],
     options: &[OPTIONS, super::spec::CALL_OPTIONS],
     explained: EXPLAINED,
-    enforces: |_| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
+    enforces: |_, _| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
     build: super::Build::Model(build),
     spoken: true,
 };

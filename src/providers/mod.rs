@@ -4,6 +4,7 @@ pub mod control;
 mod embed;
 mod options;
 mod spec;
+mod thinking;
 mod unspoken;
 
 pub mod fake;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 pub use embed::{Batches, Embedder, Embeddings};
 pub use options::{Extra, ModelConfig, OptionValue};
-pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Spec};
+pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Said, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{Enforcement, Spec};
+use super::{Enforcement, ErrorKind, ProviderError, Spec};
 use crate::config::{Origin, Setting};
 use crate::value::{Constraint, Secret, Value};
 
@@ -47,6 +47,13 @@ pub const BATCH: usize = 32;
 
 /// The longest silence of a server unless the file says otherwise: loading a model may take minutes.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The error of a model that is to give the same text again, and has no means for it.
+pub(super) fn not_repeatable(provider: &str) -> ProviderError {
+    let message = format!("`repeatable`: `{provider}` has no means to give the same text again");
+    ProviderError::new(ErrorKind::Refused, message)
+        .help("`cache: true` gives the first answer again; `local(…)` is always repeatable")
+}
 
 impl ModelConfig {
     /// The argument's text: the model's name.
@@ -138,7 +145,7 @@ impl ModelConfig {
     /// the provider has no means.
     pub fn held_to(&self, constraint: Option<Constraint>) -> Option<Constraint> {
         let wanted = constraint.filter(|_| self.bool("constrain") != Some(false))?;
-        match (self.spec.enforces)(&wanted) {
+        match self.enforces(&wanted) {
             Enforcement::Enforced | Enforcement::Written => Some(wanted),
             Enforcement::CheckedAlone(_) | Enforcement::Never(_) => None,
         }
@@ -147,6 +154,11 @@ impl ModelConfig {
     /// Texts that go to an embedder in one request.
     pub fn batch(&self) -> usize {
         self.int("batch").and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(BATCH)
+    }
+
+    /// Whether the model is made to obey a constraint.
+    pub fn enforces(&self, constraint: &Constraint) -> Enforcement {
+        (self.spec.enforces)(constraint, &|name| self.value(name).cloned())
     }
 
     /// The longest silence of a server.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Embedder, ModelConfig, Provider, ProviderError};
 use crate::config::Context;
-use crate::value::Constraint;
+use crate::value::{Constraint, Value};
 
 /// What kind of value an option takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,8 +103,11 @@ pub enum Enforcement {
     Never(String),
 }
 
-/// Says whether a provider makes an answer obey a constraint; pure.
-pub type Enforces = fn(&Constraint) -> Enforcement;
+/// What an option says, by its name, where that is known before anything runs.
+pub type Said<'a> = &'a dyn Fn(&str) -> Option<Value>;
+
+/// Says whether a provider makes an answer obey a constraint, with the model's options; pure.
+pub type Enforces = fn(&Constraint, Said<'_>) -> Enforcement;
 
 /// Makes something from a checked configuration; opens nothing.
 type Make<T> = fn(&ModelConfig, &Arc<Context>) -> Result<Arc<T>, ProviderError>;

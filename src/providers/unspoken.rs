@@ -47,9 +47,7 @@ pub fn check(config: &ModelConfig) -> Result<(), ProviderError> {
         }
     }
     if config.bool("repeatable") == Some(true) {
-        let message = format!("`repeatable`: `{}` has no means to give the same text again", config.spec.name);
-        return Err(ProviderError::new(ErrorKind::Refused, message)
-            .help("`cache: true` gives the first answer again; `local(…)` is always repeatable"));
+        return Err(super::options::not_repeatable(config.spec.name));
     }
     Ok(())
 }

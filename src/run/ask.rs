@@ -324,7 +324,7 @@ pub(super) fn with_cut(mut error: ParseError, answer: Option<&Answer>) -> ParseE
 
 /// Why nothing but the parser looked after the form of a model's answer, where something else could have.
 fn unheld(config: &ModelConfig, parser: &Parser) -> Option<String> {
-    let why = match (config.spec.enforces)(&parser.constraint()?) {
+    let why = match config.enforces(&parser.constraint()?) {
         Enforcement::Enforced | Enforcement::Written if config.bool("constrain") != Some(false) => return None,
         Enforcement::Written => return None,
         Enforcement::Enforced => "the file says `constrain: false`".to_owned(),

@@ -223,6 +223,11 @@ fn prompt_body(out: &mut String, body: &PromptBody) {
 fn role(out: &mut String, role: &RoleText) {
     words(out, &[&role.role.name, " "]);
     string(out, &role.text);
+    for path in &role.images {
+        out.push_str(" image(");
+        string(out, path);
+        out.push(')');
+    }
 }
 
 fn examples(out: &mut String, entry: &ExamplesEntry) {

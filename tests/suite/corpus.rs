@@ -4,18 +4,19 @@ use libtest_mimic::Trial;
 
 use crate::{Outcome, fuzz, root};
 
+/// What reads one input; it panics where something is wrong.
+type Target = fn(&[u8]);
+
 /// The trials, one a target.
 pub fn trials() -> Vec<Trial> {
-    let targets: [(&str, fn(&[u8])); 2] = [("front_end", fuzz::front_end::run), ("parsers", fuzz::parsers::run)];
+    let targets = [("front_end", fuzz::front_end::run as Target), ("parsers", fuzz::parsers::run)];
     targets.map(|(name, target)| Trial::test(format!("corpus::{name}"), move || replay(name, target))).into()
 }
 
-fn replay(name: &str, target: fn(&[u8])) -> Outcome {
+fn replay(name: &str, target: Target) -> Outcome {
     let mut inputs = 0;
     for entry in std::fs::read_dir(root().join("fuzz/corpus").join(name))? {
-        let path = entry?.path();
-        let data = std::fs::read(&path)?;
-        println!("{}", path.display());
+        let data = std::fs::read(entry?.path())?;
         target(&data);
         inputs += 1;
     }

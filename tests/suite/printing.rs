@@ -215,7 +215,7 @@ impl Random {
 
     fn role(&mut self) -> RoleText {
         let role = Ident { name: self.one(&["system", "user", "assistant", "usr"]).to_owned(), span: NOWHERE };
-        RoleText { role, text: self.str() }
+        RoleText { role, text: self.str(), images: self.some(0, 2, Self::str) }
     }
 
     fn prompt(&mut self) -> PromptBody {

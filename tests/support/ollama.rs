@@ -24,6 +24,8 @@ pub const DONE: &str = "{\"model\":\"smollm2\",\"message\":{\"role\":\"assistant
 /// A model's configuration, written short.
 #[derive(Default)]
 pub struct Setup {
+    /// The provider; `ollama` without.
+    pub provider: Option<&'static str>,
     /// The model's name.
     pub model: &'static str,
     /// Options by name.
@@ -58,7 +60,7 @@ impl Setup {
 
     /// Makes the provider.
     pub fn build(&self) -> Result<Arc<dyn Provider>, ProviderError> {
-        let (config, context) = self.config(providers::find("ollama").unwrap());
+        let (config, context) = self.config(providers::find(self.provider.unwrap_or("ollama")).unwrap());
         providers::build(&config, &context)
     }
 

@@ -28,7 +28,7 @@ pub static EMBEDDER: Spec = Spec {
     instead: &[],
     options: &[options::EMBEDDING_OPTIONS, SERVER_OPTIONS, EMBEDDER_OPTIONS],
     explained: EXPLAINED,
-    enforces: |_| Enforcement::Never("an embedder answers nothing".to_owned()),
+    enforces: |_, _| Enforcement::Never("an embedder answers nothing".to_owned()),
     build: Build::Embedder(build),
     spoken: true,
 };

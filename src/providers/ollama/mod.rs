@@ -45,7 +45,7 @@ pub static SPEC: Spec = Spec {
         CALL_OPTIONS,
     ],
     explained: options::EXPLAINED,
-    enforces,
+    enforces: |constraint, _| enforces(constraint),
     build: super::Build::Model(build),
     spoken: true,
 };

@@ -1,27 +1,11 @@
-//! `openai`: OpenAI's chat API and the servers that speak it. Its options are known and checked; calls are yet to come.
+//! The options of `openai`, and how they go on the wire. Names and ranges are those of OpenAI's API reference
+//! (`chat/completions`); what its relatives add is in their own documentation.
 
-use std::sync::Arc;
+use serde_json::{Map, Value as Json};
 
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
-use super::unspoken::Unspoken;
-use super::{Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Provider, ProviderError, Spec};
-use crate::config::Context;
-use crate::net::BaseUrl;
-use crate::value::Constraint;
-
-/// The description of `openai`.
-pub static SPEC: Spec = Spec {
-    name: "openai",
-    doc: "a model of OpenAI's chat API, or of a server that speaks it (`base_url:`)",
-    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `gpt-4o-mini`").wire("model"),
-    argument_required: true,
-    instead: &[],
-    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
-    explained: EXPLAINED,
-    enforces,
-    build: super::Build::Model(build),
-    spoken: false,
-};
+use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, ProviderError};
+use super::dialect::{Dialect, NAMES};
+use crate::value::Value;
 
 const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionSpec {
     OptionSpec::new(name, kind, doc).wire(name)
@@ -31,10 +15,8 @@ const fn call(name: &'static str, kind: OptionKind, default: &'static str, doc: 
     OptionSpec { effect: Effect::Call, ..OptionSpec::new(name, kind, doc).default(default) }
 }
 
-/// Options that only the relatives of OpenAI's own service have.
-const RELATIVES: &[&str] = &["top_k", "min_p", "repeat_penalty"];
-
-static OPTIONS: &[OptionSpec] = &[
+/// What says how the model answers.
+pub static MODEL_OPTIONS: &[OptionSpec] = &[
     model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest"),
     model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this"),
     model(
@@ -43,9 +25,13 @@ static OPTIONS: &[OptionSpec] = &[
         "choose among this many of the likeliest tokens; not at OpenAI itself",
     ),
     model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share; not at OpenAI itself"),
-    OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "the longest answer in tokens, reasoning included")
-        .wire("max_completion_tokens")
-        .aliases(&["max_completion_tokens", "max_new_tokens", "num_predict", "n_predict"]),
+    OptionSpec::new(
+        "max_tokens",
+        OptionKind::Int(1, i64::MAX),
+        "the longest answer in tokens, reasoning included; `max_tokens` on the wire but at OpenAI itself",
+    )
+    .wire("max_completion_tokens")
+    .aliases(&["max_completion_tokens", "max_new_tokens", "num_predict", "n_predict"]),
     OptionSpec::new("stop", OptionKind::Texts, "up to four texts that end the answer; they are no part of it")
         .wire("stop")
         .aliases(&["stop_sequences"]),
@@ -78,8 +64,14 @@ static OPTIONS: &[OptionSpec] = &[
         .wire("safety_identifier")
         .aliases(&["user"]),
     OptionSpec::new("options", OptionKind::Map, "more of the server's options, sent as they stand"),
+];
+
+/// What says which server it is, and who pays.
+pub static PLACE_OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("dialect", OptionKind::Choice(NAMES), "which server speaks, where it is not OpenAI's own")
+        .default("\"openai\" without an address, else what most servers know"),
     OptionSpec::new("base_url", OptionKind::Text, "where the server is, with its /v1")
-        .default("OPENAI_BASE_URL, else https://api.openai.com/v1")
+        .default("OPENAI_BASE_URL, else the dialect's own address")
         .aliases(&["openai_api_base", "api_base"]),
     call("api_key", OptionKind::Secret, "", "a secret that is sent as `Authorization: Bearer`")
         .aliases(&["openai_api_key"]),
@@ -89,7 +81,8 @@ static OPTIONS: &[OptionSpec] = &[
     call("project", OptionKind::Text, "", "the project that is billed").wire("OpenAI-Project"),
 ];
 
-static EXPLAINED: &[(&str, &str)] = &[
+/// Spellings from elsewhere that are refused with a word on what to do instead.
+pub static EXPLAINED: &[(&str, &str)] = &[
     ("model", "the model's name is the first argument: `openai(\"gpt-4o-mini\")`"),
     ("model_name", "the model's name is the first argument: `openai(\"gpt-4o-mini\")`"),
     ("azure_endpoint", "Azure's own addresses are not spoken to; one that ends in /v1 goes into `base_url:`"),
@@ -124,78 +117,76 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("tiktoken_model_name", "nothing is counted on this side: leave it out"),
 ];
 
-/// What `response_format` takes: JSON, and schemas of the strict subset, whose objects are closed.
-fn enforces(constraint: &Constraint) -> Enforcement {
-    match constraint {
-        Constraint::Json => Enforcement::Enforced,
-        Constraint::JsonSchema(schema) => match loose(schema) {
-            None => Enforcement::Enforced,
-            Some(why) => Enforcement::Never(format!("a strict `response_format` has no place for {why}")),
-        },
-        Constraint::Regex(_) => Enforcement::Never("`response_format` takes no regular expression".to_owned()),
-    }
+/// Fields of a request that are made of the prompt, the parser and the model's name.
+const OURS: &[(&str, &str)] = &[
+    ("model", "the model's name is the first argument"),
+    ("messages", "the prompt left of the model is sent"),
+    ("prompt", "the prompt left of the model is sent"),
+    ("stream", "answers always stream where they can"),
+    ("stream_options", "token counts are always asked for"),
+    ("response_format", "a parser behind the model asks for it: `| json(Type)`"),
+    ("n", "a call has one answer"),
+];
+
+/// Options as they go on the wire.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wire {
+    /// What stands beside the prompt, without the limit of tokens.
+    pub options: Map<String, Json>,
+    /// The longest answer in tokens, whose name depends on what is asked.
+    pub max_tokens: Option<i64>,
 }
 
-/// The part of a schema that the strict subset does not have: maps with free keys, and values of any shape.
-fn loose(schema: &serde_json::Value) -> Option<&'static str> {
-    match schema {
-        serde_json::Value::Object(map) if map.keys().all(|k| k == "description") => Some("values of type `any`"),
-        serde_json::Value::Object(map) if map.get("additionalProperties").is_some_and(|a| a.is_object()) => {
-            Some("`map(…)`, an object with any keys")
+/// Reads the options that the server gets. Nothing is sent that the file does not say.
+///
+/// # Errors
+/// An option that the server does not have, that stands twice, or that chainrun sends itself.
+pub fn read(config: &ModelConfig, dialect: Dialect) -> Result<Wire, ProviderError> {
+    let mut wire = Wire { max_tokens: config.int("max_tokens"), ..Wire::default() };
+    let sent = config.spec.all_options().filter(|spec| spec.effect == Effect::Model && !spec.wire.is_empty());
+    for spec in sent {
+        let Some(value) = config.value(spec.name) else { continue };
+        let Some(name) = dialect.wire(spec.name) else { return Err(unknown(dialect, spec.name)) };
+        match spec.name {
+            "max_tokens" => {}
+            // One text would do too, but not every server takes it.
+            "stop" => drop(wire.options.insert(name.to_owned(), Json::from(config.texts("stop").unwrap_or_default()))),
+            _ => drop(wire.options.insert(name.to_owned(), value.to_json())),
         }
-        serde_json::Value::Object(map) => {
-            let named = ["properties", "$defs"].into_iter().filter_map(|key| map.get(key)?.as_object());
-            let fields = named.flat_map(|p| p.values());
-            let parts = map.get("anyOf").and_then(|a| a.as_array()).into_iter().flatten();
-            fields.chain(parts).chain(map.get("items")).find_map(loose)
-        }
-        _ => None,
     }
-}
-
-fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
-    let refused = |message: String| ProviderError::new(ErrorKind::Refused, message);
-    if config.model().trim().is_empty() {
-        return Err(refused("`openai` needs a model's name".to_owned()).help("`openai(\"gpt-4o-mini\")`"));
-    }
-    let said = config.text("base_url").or_else(|| context.var("OPENAI_BASE_URL").map(str::to_owned));
-    if let Some(text) = &said {
-        BaseUrl::parse(text, 80).map_err(|e| {
-            refused(format!("`base_url`: {e}")).help("an address is https://host/v1, or http://127.0.0.1:8080/v1")
-        })?;
-    }
-    if let (None, Some(name)) = (&said, RELATIVES.iter().find(|name| config.options.contains_key(*name))) {
-        return Err(refused(format!("OpenAI's own service has no `{name}`"))
-            .help("leave it out; a server of another maker, named by `base_url:`, may have it"));
-    }
-    if config.texts("stop").is_some_and(|s| s.len() > 4) {
+    if dialect == Dialect::OpenAi && config.texts("stop").is_some_and(|s| s.len() > 4) {
         return Err(refused("`stop` takes at most four texts".to_owned()));
     }
-    super::unspoken::check(config)?;
-    Ok(Unspoken::provider("openai", "Ollama serves many open models: `ollama(\"llama3.2:3b\")`"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_a_strict_schema_has_no_place_for() {
-        let of = |schema: serde_json::Value| enforces(&Constraint::JsonSchema(schema));
-        let closed =
-            json!({ "type": "object", "properties": { "a": { "type": "string" } }, "additionalProperties": false });
-        assert_eq!(of(closed), Enforcement::Enforced);
-        assert_eq!(of(json!({ "type": "array", "items": { "type": "integer" } })), Enforcement::Enforced);
-        for loose in [
-            json!({}),
-            json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-            json!({ "type": "array", "items": { "description": "anything" } }),
-            json!({ "type": "object", "properties": { "a": { "anyOf": [{ "type": "null" }, {}] } } }),
-            json!({ "$ref": "#/$defs/T", "$defs": { "T": { "type": "array", "items": {} } } }),
-        ] {
-            assert!(matches!(of(loose.clone()), Enforcement::Never(_)), "{loose}");
+    if let Some(Value::Map(extra)) = config.value("options") {
+        for (key, value) in extra.iter() {
+            if let Some((_, why)) = OURS.iter().find(|(name, _)| name == key) {
+                return Err(refused(format!("`{key}` has no place inside `options`")).help(*why));
+            }
+            let given = config.spec.option(key).is_some_and(|spec| config.options.contains_key(spec.name));
+            if given || wire.options.contains_key(key) {
+                let message = format!("`{key}` is given twice: by itself and inside `options`");
+                return Err(refused(message).help("leave one of them out"));
+            }
+            wire.options.insert(key.clone(), value.to_json());
         }
     }
+    Ok(wire)
+}
+
+/// An option that a server has not.
+fn unknown(dialect: Dialect, option: &str) -> ProviderError {
+    match dialect {
+        Dialect::OpenAi => refused(format!("OpenAI's own service has no `{option}`"))
+            .help("leave it out; a server of another maker, named by `base_url:`, may have it"),
+        Dialect::Gpt4All => refused(format!("GPT4All's server refuses `{option}`"))
+            .help("leave it out: the desktop program's own settings say it"),
+        Dialect::Ollama => refused(format!("Ollama's /v1 ignores `{option}`"))
+            .help("`ollama(\"…\")` speaks Ollama's own API, which has more of its options"),
+        other => refused(format!("{} has no `{option}`", other.title()))
+            .help(format!("leave it out; `options: {{ {option}: … }}` sends it all the same")),
+    }
+}
+
+fn refused(message: String) -> ProviderError {
+    ProviderError::new(ErrorKind::Refused, message)
 }
