@@ -7,17 +7,20 @@
 //!   right below continues it. Lines before the first item are prose, and so are those after a blank line that follows
 //!   the last; any other unmarked line is an error, since it cannot be told whether it is an item.
 //!
+//! Whatever the style, an answer that is a JSON list of texts is that list: so answers a model that is held to a schema.
+//!
 //! An empty answer is an empty list. An answer without any marker where there should be some is an error.
 
 use std::sync::Arc;
 
 use super::answer;
-use super::rows_live::Items;
+use super::json_text::read;
+use super::list_live::Listed;
 use super::spec::{
     Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, REPAIR, Rule,
 };
 use crate::event::Growing;
-use crate::value::{Type, Value};
+use crate::value::{Constraint, Type, Value};
 
 /// The description of `list`.
 pub static SPEC: ParserSpec = ParserSpec {
@@ -65,6 +68,9 @@ fn build(arguments: &Arguments<'_>) -> Result<Arc<dyn Rule>, BuildError> {
 impl Rule for List {
     fn parse(&self, text: &str) -> Result<Value, ParseError> {
         let (offset, body) = answer::body(text)?;
+        if let Some(items) = json_texts(body) {
+            return Ok(items);
+        }
         let items = match self.style {
             Style::Comma => by_comma(body),
             Style::Lines => Ok(body.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect()),
@@ -78,14 +84,16 @@ impl Rule for List {
     }
 
     fn stream(&self) -> Option<Box<dyn Growing>> {
-        Some(Box::new(Items::new(self.style)))
+        Some(Box::new(Listed::new(self.style)))
     }
 
     fn output_type(&self) -> Type {
         Type::List(Box::new(Type::Text))
     }
 
-    // No constraint yet: where a target wants an object at the root, the list must travel in one.
+    fn constraint(&self) -> Option<Constraint> {
+        Some(Constraint::JsonSchema(self.output_type().json_schema()))
+    }
 
     fn format_instructions(&self) -> String {
         let how = match self.style {
@@ -96,6 +104,13 @@ impl Rule for List {
         };
         format!("Answer with the items alone, {how}.")
     }
+}
+
+/// The list, where all of `body` is a JSON list of texts.
+fn json_texts(body: &str) -> Option<Value> {
+    let (value, end) = body.starts_with('[').then(|| read(body, 0).ok()).flatten()?;
+    let texts = matches!(&value, Value::List(items) if items.iter().all(|item| matches!(item, Value::Text(_))));
+    (texts && end == body.len()).then_some(value)
 }
 
 /// Items, or the byte in the body where they break off and why.
@@ -229,6 +244,9 @@ mod tests {
             ("<think>x, y</think>```\na, b\n```", vec!["a", "b"]),
             ("", vec![]),
             (" \n", vec![]),
+            ("[\"a, b\", \"c\"]", vec!["a, b", "c"]),
+            ("[\"a\", 1]", vec!["[\"a\"", "1]"]),
+            ("[a], b", vec!["[a]", "b"]),
         ] {
             assert_eq!(read(Style::Comma, text).unwrap(), wanted, "{text:?}");
         }

@@ -17,6 +17,7 @@ mod json_live;
 mod json_scan;
 mod json_text;
 mod list;
+mod list_live;
 mod number;
 mod regex;
 mod rows_live;

@@ -12,14 +12,14 @@ use crate::value::Value;
 
 /// Passes on what follows the reasoning at the beginning.
 #[derive(Default)]
-struct Beginning {
+pub(super) struct Beginning {
     held: String,
     thinking: bool,
     passed: bool,
 }
 
 impl Beginning {
-    fn push(&mut self, piece: &str) -> String {
+    pub(super) fn push(&mut self, piece: &str) -> String {
         if self.passed {
             return piece.to_owned();
         }
@@ -48,17 +48,33 @@ impl Beginning {
             }
         }
     }
+
+    /// What was held back and turned out to be no tag.
+    pub(super) fn finish(&mut self) -> String {
+        if self.thinking { String::new() } else { std::mem::take(&mut self.held) }
+    }
 }
 
-/// The stream of `list`.
+/// A place in an item, which is in double quotes when it begins with one; two in a row are one of the text.
+#[derive(Clone, Copy, PartialEq)]
+enum Quotes {
+    /// Only blanks came.
+    Before,
+    Inside,
+    /// Right behind a quote that closes, unless another follows.
+    Closed,
+    /// Further on, where quotes are text.
+    Behind,
+}
+
+/// The items of a list in its style, from behind the reasoning on.
 pub(super) struct Items {
     style: Style,
-    beginning: Beginning,
     tree: Tree,
     /// What of a line or of an item came so far.
     part: String,
-    /// Whether `part` ends inside double quotes.
-    quoted: bool,
+    /// Where in double quotes `part` ends.
+    quotes: Quotes,
     /// Whether the next line may go on with the last item.
     open: bool,
 }
@@ -67,7 +83,7 @@ impl Items {
     pub(super) fn new(style: Style) -> Self {
         let mut tree = Tree::default();
         tree.list();
-        Self { style, beginning: Beginning::default(), tree, part: String::new(), quoted: false, open: false }
+        Self { style, tree, part: String::new(), quotes: Quotes::Before, open: false }
     }
 
     fn take(&mut self, c: char) {
@@ -78,20 +94,19 @@ impl Items {
             }
             return;
         }
-        match c {
-            '"' if self.quoted || self.part.trim().is_empty() || self.reopens() => self.quoted = !self.quoted,
-            ',' | '\n' if !self.quoted => {
-                self.part.push(c);
-                return self.between_commas();
-            }
-            _ => {}
+        if matches!(c, ',' | '\n') && self.quotes != Quotes::Inside {
+            self.quotes = Quotes::Before;
+            self.part.push(c);
+            return self.between_commas();
         }
+        self.quotes = match (self.quotes, c) {
+            (Quotes::Before | Quotes::Closed, '"') => Quotes::Inside,
+            (Quotes::Inside, '"') => Quotes::Closed,
+            (Quotes::Before, c) if c.is_whitespace() => Quotes::Before,
+            (Quotes::Inside, _) => Quotes::Inside,
+            _ => Quotes::Behind,
+        };
         self.part.push(c);
-    }
-
-    /// Whether a quote behind what came so far is the second of two, which stand for one.
-    fn reopens(&self) -> bool {
-        self.part.ends_with('"') && self.part.trim_start().starts_with('"')
     }
 
     fn between_commas(&mut self) {
@@ -139,9 +154,7 @@ impl Items {
 
 impl Growing for Items {
     fn push(&mut self, piece: &str) -> Vec<Growth> {
-        for c in self.beginning.push(piece).chars() {
-            self.take(c);
-        }
+        piece.chars().for_each(|c| self.take(c));
         self.tree.changes()
     }
 
@@ -178,6 +191,19 @@ impl Table {
         Self { header, names: None, beginning: Beginning::default(), rows: Rows::default(), broken: false, tree }
     }
 
+    fn read(&mut self, piece: &str) {
+        for c in piece.chars() {
+            if self.broken {
+                break;
+            }
+            match self.rows.push(c) {
+                Ok(Some(row)) => self.row(row),
+                Ok(None) => {}
+                Err(_) => self.broken = true,
+            }
+        }
+    }
+
     fn row(&mut self, row: Row) {
         let prose = row.values.first().is_some_and(|v| v.starts_with("```"))
             || (self.names.is_none() && row.values.last().is_some_and(|v| v.ends_with(':')));
@@ -202,20 +228,14 @@ impl Table {
 
 impl Growing for Table {
     fn push(&mut self, piece: &str) -> Vec<Growth> {
-        for c in self.beginning.push(piece).chars() {
-            if self.broken {
-                break;
-            }
-            match self.rows.push(c) {
-                Ok(Some(row)) => self.row(row),
-                Ok(None) => {}
-                Err(_) => self.broken = true,
-            }
-        }
+        let piece = self.beginning.push(piece);
+        self.read(&piece);
         self.tree.changes()
     }
 
     fn finish(&mut self) -> Vec<Growth> {
+        let held = self.beginning.finish();
+        self.read(&held);
         if let (false, Ok(Some(row))) = (self.broken, self.rows.finish()) {
             self.row(row);
         }
@@ -244,10 +264,22 @@ mod tests {
             (
                 "list",
                 ("style", Value::from("comma")),
-                vec!["a, \"b, c\" , , d", "<think>x,</think>\"a\"\"\nb\",\n5\" x", "a\nb\n", ""],
+                vec![
+                    "a, \"b, c\" , , d",
+                    "<think>x,</think>\"a\"\"\nb\",\n5\" x",
+                    "a\nb\n",
+                    "\"a\".\"\"b\nc",
+                    "[\"a\", \"b, c\"]",
+                    " <think>x</think> [\"é\"] ",
+                    "",
+                ],
             ),
-            ("list", ("style", "lines".into()), vec!["a\n\n b \nc", "```\na\nb\n```"]),
-            ("list", ("style", "numbered".into()), vec!["Here:\n1. a\n2) b\n\nBye", "<think>1. x</think>\n1. é\n"]),
+            ("list", ("style", "lines".into()), vec!["a\n\n b \nc", "```\na\nb\n```", "<", "<thin"]),
+            (
+                "list",
+                ("style", "numbered".into()),
+                vec!["Here:\n1. a\n2) b\n   and more\n\nBye", "<think>1. x</think>\n1. é\n"],
+            ),
             ("list", ("style", "bullets".into()), vec!["- a\n* b", "```\n- a\n```"]),
             ("csv", ("header", Value::Bool(true)), vec!["Sure:\na,b\n1,\"x\ny\"\n2,3", "```csv\na\n1\n```"]),
             ("csv", ("header", Value::Bool(false)), vec!["a,b\n\n1,2"]),
