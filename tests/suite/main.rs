@@ -30,6 +30,7 @@ mod outside;
 mod pipelines;
 mod printing;
 mod process;
+mod reference;
 #[path = "../support/server.rs"]
 mod server;
 
@@ -78,6 +79,7 @@ fn main() {
     trials.extend(hostile::trials());
     trials.extend(mutations::trials());
     trials.extend(printing::trials());
+    trials.extend(reference::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
     #[cfg(feature = "local")]
