@@ -130,6 +130,9 @@ fn servers_without_embeddings_and_texts_that_do_not_fit() {
         seen.message.contains("8 characters and begins \"a potato\"; ") && seen.message.contains("3001"),
         "{seen:?}"
     );
+    let seen = ask("xl_embeddings_unpooled");
+    assert_eq!(seen.kind, ErrorKind::Refused);
+    assert!(seen.message.contains("Pooling type 'none'") && seen.help[0].contains("--pooling mean"), "{seen:?}");
     for name in ["vllm_err_embeddings", "tgi_embed_missing"] {
         let seen = ask(name);
         assert_eq!(seen.kind, ErrorKind::Refused);

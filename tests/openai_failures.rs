@@ -12,7 +12,7 @@ use std::time::Duration;
 use call::{Setup, says, text_of};
 use chainrun::event::EventKind;
 use chainrun::providers::{ErrorKind, OptionValue, ProviderError};
-use chainrun::value::{Finish, Usage};
+use chainrun::value::{Finish, Usage, Value};
 use serde_json::json;
 use server::{Reply, Seen, Server};
 
@@ -288,4 +288,65 @@ fn a_key_that_the_server_repeats_stays_hidden() {
     let setup = Setup { secrets: vec!["s3cr3t"], ..at(&server.url()) };
     let seen = setup.error();
     assert!(!format!("{seen:?}").contains("s3cr3t"), "{seen:?}");
+}
+
+/// GPT4All's server never streams.
+fn whole(reply: Reply) -> (Result<chainrun::value::Answer, ProviderError>, Vec<EventKind>) {
+    let server = Server::always(reply);
+    let setup = Setup { provider: Some("gpt4all"), model: "smollm2", max_bytes: Some(10_000), ..Setup::default() };
+    let idle = OptionValue::Duration(Duration::from_millis(150));
+    setup.option("server", Value::from(server.url())).set("idle_timeout", idle).ask(&says("Hi"))
+}
+
+#[test]
+fn answers_that_do_not_stream() {
+    let message = json!({ "message": { "role": "assistant", "content": "감자" }, "finish_reason": "stop" });
+    let body = json!({ "model": "smollm2", "choices": [message] }).to_string();
+    assert_eq!(whole(Reply::json(200, &body)).0.unwrap().text, "감자");
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    let inside = body.find('자').unwrap() + 1;
+    for cut in [0, 1, inside, body.len() - 1] {
+        let begun = || Reply::head(&head).piece(&body.as_bytes()[..cut]);
+        for (reply, kind) in [(begun().cut(), ErrorKind::Unreachable), (begun().stall(), ErrorKind::TimedOut)] {
+            let (seen, events) = whole(reply);
+            assert_eq!(seen.unwrap_err().kind, kind, "{cut}");
+            assert_eq!(text_of(&events), "", "{cut}");
+        }
+        // Without a length the end of the connection is the end of the body.
+        let open = Reply::head("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").piece(&body.as_bytes()[..cut]).cut();
+        let kind = whole(open).0.unwrap_err().kind;
+        assert!(matches!(kind, ErrorKind::Unreachable | ErrorKind::Broken), "{cut}: {kind:?}");
+    }
+    for (reply, kind) in [
+        (Reply::json(200, ""), ErrorKind::Unreachable),
+        (Reply::text(200, "<html>hello</html>"), ErrorKind::Broken),
+        (Reply::json(200, "{\"error\":{\"message\":\"no\",\"code\":400}}"), ErrorKind::Refused),
+        (Reply::stream("application/json").piece("{\"choices\":[").endless("1,".repeat(1000)), ErrorKind::TooLarge),
+        (Reply::new(401, &[], ""), ErrorKind::Refused),
+        (Reply::new(500, &[], ""), ErrorKind::Busy),
+        (Reply::text(502, "<html>Bad Gateway</html>"), ErrorKind::Busy),
+        (Reply::default().stall(), ErrorKind::TimedOut),
+        (Reply::default().cut(), ErrorKind::Unreachable),
+        (Reply::new(307, &[("Location", "http://elsewhere.example/")], ""), ErrorKind::Refused),
+    ] {
+        let shown = format!("{reply:?}");
+        assert_eq!(whole(reply).0.unwrap_err().kind, kind, "{shown}");
+    }
+    let help = |reply: Reply| whole(reply).0.unwrap_err().help.join("\n");
+    assert!(help(Reply::new(401, &[], "")).contains("Enable Local API Server"));
+    assert!(help(Reply::json(401, "{\"error\":\"no key\"}")).contains("another server"));
+}
+
+#[test]
+fn a_body_that_is_packed_unasked() {
+    for status in [200, 400] {
+        let packed = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xfe];
+        let server = Server::always(Reply::new(status, &[("Content-Encoding", "gzip")], packed));
+        let seen = at(&server.url()).error();
+        assert_eq!(seen.kind, ErrorKind::Broken, "{seen:?}");
+        assert!(seen.message.contains("packed as `gzip`") && seen.message.contains(&status.to_string()), "{seen:?}");
+        assert_eq!(server.requests()[0].header("accept-encoding"), Some("identity"));
+    }
+    let plain = Reply::new(200, &[("Content-Encoding", "identity")], format!("{}{END}", piece("a")));
+    assert_eq!(answer(plain).0.text, "a");
 }

@@ -246,6 +246,9 @@ impl OpenAiEmbedder {
         if error.kind == ErrorKind::Overflow || about("too large to process") || about("too large to be processed") {
             return self.too_long(texts, &error.message);
         }
+        if about("Pooling type 'none'") {
+            return error.help("`--pooling mean` has it make one vector of those of a text's tokens");
+        }
         if status == 501 || about("support embeddings") || about("support Embeddings") {
             return error
                 .help("take an embedding model; `llama-server` wants `--embeddings --pooling mean`")
