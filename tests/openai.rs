@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use call::{Setup, body_of, raw, says, text_of};
 use chainrun::providers::{ErrorKind, OptionValue};
-use chainrun::value::{Constraint, Finish, Request, Usage, Value};
+use chainrun::value::{Constraint, Finish, Image, Message, Request, RequestInput, Role, Usage, Value};
 use serde_json::{Value as Json, json};
 use server::{Reply, Server, dead_url};
 
@@ -113,6 +113,67 @@ fn servers_that_fail() {
         let shown = format!("{reply:?}");
         assert_eq!(kind(reply), wanted, "{shown}");
     }
+}
+
+/// The error recordings, each with its status and what it must give.
+fn recorded_errors() -> Vec<(String, u64, Json)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/wire/");
+    let expected = std::fs::read_to_string(format!("{folder}openai.expected.json")).unwrap();
+    let expected: serde_json::Map<String, Json> = serde_json::from_str(&expected).unwrap();
+    let errors = expected.into_iter().map(|(name, wanted)| (name, wanted["status"].as_u64().unwrap(), wanted));
+    errors.filter(|(_, status, _)| *status != 200).map(|(n, s, wanted)| (n, s, wanted["gives"].clone())).collect()
+}
+
+#[test]
+fn every_recorded_error_at_every_split() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/wire/");
+    let file = move |name: &str| std::fs::read(format!("{folder}{name}.http")).unwrap();
+    // The path says which recording, and where it is split.
+    let server = Server::start(move |seen| {
+        let mut parts = seen.path.trim_start_matches('/').split('/');
+        let (bytes, at) = (file(parts.next().unwrap()), parts.next().unwrap());
+        match at.parse::<usize>() {
+            Ok(at) => Reply::head("").piece(&bytes[..at]).piece(&bytes[at..]).cut(),
+            Err(_) => Reply::recorded_drip(&bytes, Duration::ZERO),
+        }
+    });
+    let errors = recorded_errors();
+    assert!(errors.len() >= 32, "{}", errors.len());
+    for (name, status, wanted) in &errors {
+        let length = std::fs::read(format!("{folder}{name}.http")).unwrap().len();
+        let splits = (0..=length).map(|at| at.to_string()).chain(["drip".to_owned()]);
+        for at in splits {
+            let seen = at_split(&server.url(), name, &at).error();
+            assert_eq!(wanted["error"], format!("{:?}", seen.kind), "{name}, {at}: {seen:?}");
+            assert!(seen.message.contains(wanted["message"].as_str().unwrap()), "{name}, {at}: {seen:?}");
+            let told = seen.kind == ErrorKind::Overflow || seen.message.contains(&status.to_string());
+            assert!(told && seen.help.iter().all(|line| !line.is_empty()), "{name}, {at}: {seen:?}");
+        }
+    }
+}
+
+fn at_split(url: &str, name: &str, split: &str) -> Setup {
+    at(&format!("{url}/{name}/{split}/v1"))
+}
+
+#[test]
+fn pictures_go_as_parts() {
+    let image = Image { path: "potato.png".into(), media_type: "image/png", bytes: (*b"foobar").into() };
+    let said = Message { images: vec![image], ..Message::new(Role::User, "What is it?") };
+    let request =
+        Request { input: RequestInput::Messages(vec![Message::new(Role::System, "Short."), said]), constraint: None };
+    let url = json!({ "url": "data:image/png;base64,Zm9vYmFy" });
+    let parts = json!([{ "type": "text", "text": "What is it?" }, { "type": "image_url", "image_url": url }]);
+    let body = body_of(&dialect("vllm"), &request);
+    assert_eq!(
+        body["messages"],
+        json!([
+            { "role": "system", "content": "Short." }, { "role": "user", "content": parts },
+        ])
+    );
+    let setup = Setup { provider: Some("gpt4all"), model: "Mistral", ..Setup::default() };
+    let refused = setup.option("server", Value::Bool(true)).ask(&request).0.unwrap_err();
+    assert!(refused.message.contains("takes no pictures, and `potato.png` is one"), "{refused:?}");
 }
 
 #[test]

@@ -61,15 +61,15 @@ fn callers_fault(text: &ErrorText) -> bool {
     label == "invalid_request_error" || (400..500).contains(&code) || WORDS.iter().any(|w| message.contains(w))
 }
 
-/// The wait that a server asked for.
+/// The wait that a server asked for. What no duration holds is the longest that one does.
 pub fn retry_after(reply: &Reply<'_>) -> Option<Duration> {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| *n >= 0.0);
     if let Some(ms) = reply.retry_after_ms.and_then(number) {
-        return Duration::try_from_secs_f64(ms / 1000.0).ok();
+        return Some(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::MAX));
     }
     let text = reply.retry_after?;
     if let Some(seconds) = number(text) {
-        return Duration::try_from_secs_f64(seconds).ok();
+        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
     let wait = http_date(text)? - http_date(reply.date?)?;
     Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)))
@@ -131,7 +131,9 @@ mod tests {
         let wait = |text| retry_after(&Reply { retry_after: Some(text), ..Reply::default() });
         assert_eq!(wait("1"), Some(Duration::from_secs(1)));
         assert_eq!(wait("1.5"), Some(Duration::from_millis(1500)));
-        assert_eq!(wait("soon"), None);
+        assert_eq!((wait("soon"), wait("NaN"), wait("-1")), (None, None, None));
+        assert_eq!(wait("99999999999999999999999999"), Some(Duration::MAX));
+        assert_eq!(wait("1e999"), Some(Duration::MAX));
         let dated = Reply {
             retry_after: Some("Mon, 01 Mar 2027 00:00:05 GMT"),
             date: Some("Sun, 28 Feb 2027 23:59:55 GMT"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{NoProxy, Proxy, Url, redirect};
 
 use super::{ErrorText, Failure, FailureKind, Reply, classify};
@@ -133,13 +133,23 @@ impl Client {
         }
         let place = place(&url);
         match tokio::time::timeout(call.idle, request.send()).await {
-            Ok(Ok(inner)) => Ok(Response { inner, place, idle: call.idle }),
+            Ok(Ok(inner)) => match self.coded(&inner) {
+                Some(coding) => Err(coded(&place, coding, inner.status().as_u16())),
+                None => Ok(Response { inner, place, idle: call.idle }),
+            },
             Ok(Err(error)) => {
                 let proxy = if near { None } else { self.proxies.variable(url.scheme()) };
                 Err(unsent(&error, &place, proxy))
             }
             Err(_) => Err(silent(&place, call.idle)),
         }
+    }
+
+    /// How a body is packed, where it is although nobody asked for that. What is downloaded stays as it is.
+    fn coded<'r>(&self, response: &'r reqwest::Response) -> Option<&'r str> {
+        let coding = response.headers().get(CONTENT_ENCODING)?.to_str().unwrap_or("an unknown way").trim();
+        let plain = coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+        (self.redirects == Redirects::Refuse && !plain).then_some(coding)
     }
 
     /// The client for an address. Without TLS a client is made in microseconds, with the system's roots in tens of
@@ -317,6 +327,13 @@ fn place(url: &Url) -> String {
 fn offline(url: &Url) -> Failure {
     let message = format!("{} is not on this machine, and the run is offline", place(url));
     Failure::new(FailureKind::Offline, message)
+}
+
+fn coded(place: &str, coding: &str, status: u16) -> Failure {
+    let message = format!(
+        "{place} answered ({status}) packed as `{coding}`, although it was asked for plain text: a proxy before it, perhaps"
+    );
+    Failure::new(FailureKind::Broken, message)
 }
 
 fn silent(place: &str, idle: Duration) -> Failure {

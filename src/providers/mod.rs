@@ -206,7 +206,7 @@ pub static PROVIDERS: &[&Spec] = &[
 ];
 
 /// Every embedder, in the order in which messages list them. Most names are those of providers.
-pub static EMBEDDERS: &[&Spec] = &[&ollama::EMBEDDER];
+pub static EMBEDDERS: &[&Spec] = &[&ollama::EMBEDDER, &openai::EMBEDDER];
 
 /// The provider called `name`.
 pub fn find(name: &str) -> Option<&'static Spec> {

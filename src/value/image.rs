@@ -46,6 +46,31 @@ pub fn base64(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes that base64 stands for, with or without its padding; none where the text is none.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    for four in digits.chunks(4) {
+        let mut bits = 0u32;
+        for digit in four {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        // Two digits hold one byte, one holds none.
+        let bytes = four.len().checked_sub(1).filter(|n| *n > 0)?;
+        bits <<= 6 * (4 - four.len());
+        out.extend_from_slice(&bits.to_be_bytes()[1..=bytes]);
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,8 +87,11 @@ mod tests {
             ("foobar", "Zm9vYmFy"),
         ] {
             assert_eq!(base64(text.as_bytes()), coded);
+            assert_eq!(from_base64(coded).as_deref(), Some(text.as_bytes()));
         }
         assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+        assert_eq!(from_base64("+//+"), Some(vec![0xfb, 0xff, 0xfe]));
+        assert_eq!([from_base64("Z"), from_base64("Zm9-"), from_base64("Zg =")], [None, None, None]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod types;
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
 pub use datetime::not_rfc3339;
-pub use image::{Image, base64, media_type};
+pub use image::{Image, base64, from_base64, media_type};
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use recursive::Recursive;
 pub use schema_import::{SchemaError, from_json_schema};

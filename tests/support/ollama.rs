@@ -66,7 +66,7 @@ impl Setup {
 
     /// Makes the embedder.
     pub fn embedder(&self) -> Result<Arc<dyn Embedder>, ProviderError> {
-        let (config, context) = self.config(providers::find_embedder("ollama").unwrap());
+        let (config, context) = self.config(providers::find_embedder(self.provider.unwrap_or("ollama")).unwrap());
         providers::build_embedder(&config, &context)
     }
 

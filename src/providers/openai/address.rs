@@ -89,7 +89,7 @@ pub fn is_openai(base: &BaseUrl) -> bool {
 /// An address with the version that its paths begin with: as it is where one stands in it, else with `/v1`.
 fn read(text: &str, dialect: Dialect) -> Result<BaseUrl, String> {
     let base = BaseUrl::parse(text, dialect.port())?;
-    let base = base.without_suffix("/chat/completions").without_suffix("/completions");
+    let base = base.without_suffix("/chat/completions").without_suffix("/completions").without_suffix("/embeddings");
     let version =
         |part: &str| part.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     Ok(if base.prefix().split('/').any(version) { base } else { base.with_suffix("/v1") })

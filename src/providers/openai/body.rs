@@ -6,7 +6,7 @@ use super::super::{ErrorKind, ProviderError};
 use super::dialect::Dialect;
 use super::options::Wire;
 use super::schema;
-use crate::value::{Constraint, Message, Request, RequestInput, Role};
+use crate::value::{Constraint, Message, Request, RequestInput, Role, base64};
 
 /// Whether the request is a conversation.
 pub fn is_chat(request: &Request) -> bool {
@@ -71,7 +71,28 @@ fn conversation(messages: &[Message], dialect: Dialect) -> Result<Vec<Json>, Pro
         return Err(ProviderError::new(ErrorKind::Prompt, "GPT4All refuses messages of the role `tool`")
             .help("leave them out of the history"));
     }
-    Ok(messages.iter().map(|m| json!({ "role": m.role.name(), "content": m.text })).collect())
+    if dialect == Dialect::Gpt4All
+        && let Some(image) = messages.iter().find_map(|m| m.images.first())
+    {
+        let message = format!("GPT4All's server takes no pictures, and `{}` is one", image.path);
+        return Err(
+            ProviderError::new(ErrorKind::Prompt, message).help("take a model that sees, as `ollama(\"gemma3\")`")
+        );
+    }
+    Ok(messages.iter().map(|m| json!({ "role": m.role.name(), "content": content(m) })).collect())
+}
+
+/// A message's text; with pictures a list of parts, which only servers of models that see take.
+fn content(message: &Message) -> Json {
+    if message.images.is_empty() {
+        return Json::from(message.text.as_str());
+    }
+    let text = Some(json!({ "type": "text", "text": message.text })).filter(|_| !message.text.is_empty());
+    let pictures = message.images.iter().map(|image| {
+        let url = format!("data:{};base64,{}", image.media_type, base64(&image.bytes));
+        json!({ "type": "image_url", "image_url": { "url": url } })
+    });
+    text.into_iter().chain(pictures).collect()
 }
 
 /// Whether a raw prompt can be completed.

@@ -147,6 +147,9 @@ pub fn refusal(
     match status {
         300..=399 => error(&format!("answered {status}, a redirect to {}", location.unwrap_or("nowhere")))
             .help("prompts are sent to no server that nobody named: `base_url:` on the model takes the new address"),
+        401 if server.dialect == Dialect::Gpt4All && !words.is_empty() => error("wants a key (401)").help(
+            "GPT4All wants none, so this is another server: `openai(\"…\", base_url: …, api_key: …)` speaks to it",
+        ),
         401 if server.dialect == Dialect::Gpt4All => {
             error("answers nobody (401)").help("switch on `Enable Local API Server` in GPT4All's settings")
         }

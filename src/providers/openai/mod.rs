@@ -4,7 +4,9 @@
 mod address;
 mod body;
 pub(super) mod dialect;
+mod embed;
 mod errors;
+mod link;
 mod options;
 mod received;
 #[cfg(test)]
@@ -13,13 +15,14 @@ mod schema;
 mod stream;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value as Json;
 
 use self::address::Place;
 use self::dialect::Dialect;
-use self::errors::Server;
+pub use self::embed::EMBEDDER;
+use self::link::Link;
 use self::received::Received;
 use self::stream::Reading;
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
@@ -29,14 +32,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
-use crate::net::{Call, Client, FailureKind, Redirects, Response};
 use crate::value::{Answer, Constraint, Finish, Request, Secret, Value};
-
-/// The longest wait for what is only needed to word an error.
-const ASIDE: Duration = Duration::from_secs(3);
-
-/// The most bytes of `/models`.
-const ASIDE_BODY: usize = 8 << 20;
 
 /// The description of `openai`.
 pub static SPEC: Spec = Spec {
@@ -80,17 +76,12 @@ fn enforces(constraint: &Constraint, dialect: Dialect) -> Enforcement {
 
 /// A model behind a server that speaks OpenAI's API.
 pub(super) struct Chat {
-    client: Client,
-    server: Server,
+    link: Link,
     wire: options::Wire,
-    key: Option<Secret>,
-    key_from_environment: bool,
     checks_control_tokens: bool,
     /// Whether the model that answers must be the one that was asked for.
     checks_model: bool,
     repeatable: bool,
-    offline: bool,
-    idle: Duration,
 }
 
 fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
@@ -119,45 +110,21 @@ impl Chat {
             wire.options.entry("seed").or_insert(Json::from(0));
             wire.options.entry("cache_prompt").or_insert(Json::from(false));
         }
-        let header = |option: &str, variable: &str, name: &'static str| {
-            let from_environment = || context.var(variable).filter(|_| place.key_from_environment).map(str::to_owned);
-            config.text(option).or_else(from_environment).map(|value| (name, value.trim().to_owned()))
-        };
-        let headers = [
-            header("organization", "OPENAI_ORG_ID", "OpenAI-Organization"),
-            header("project", "OPENAI_PROJECT_ID", "OpenAI-Project"),
-        ];
         let own = address::is_openai(&place.base);
         let allowed = config.bool("allow_control_tokens").unwrap_or(false);
         Ok(Self {
-            client: Client::new(context, Redirects::Refuse).with_headers(headers.into_iter().flatten().collect()),
+            link: Link::of(config, context, place),
+            wire,
             checks_control_tokens: !allowed && !own,
             checks_model: dialect == Dialect::Gpt4All,
-            server: Server {
-                base: place.base,
-                said_by: place.said_by,
-                dialect,
-                model: config.model(),
-                has_key: place.key.is_some(),
-            },
-            wire,
-            key: place.key,
-            key_from_environment: place.key_from_environment,
             repeatable,
-            offline: context.offline,
-            idle: config.idle_timeout(),
         })
-    }
-
-    /// Whether the call cannot succeed for want of a key.
-    fn lacks_key(&self) -> bool {
-        self.key.is_none() && address::is_openai(&self.server.base)
     }
 }
 
 impl Provider for Chat {
     fn caps(&self) -> Caps {
-        let concurrency = match self.server.dialect {
+        let concurrency = match self.link.server.dialect {
             _ if self.repeatable => 1,
             Dialect::Gpt4All => 1,
             // How many it answers at a time is the server's matter: the others wait there.
@@ -171,8 +138,8 @@ impl Provider for Chat {
         if self.checks_control_tokens {
             super::control::check(request, None)?;
         }
-        let (path, body) = body::of(request, &self.server.model, self.server.dialect, &self.wire)?;
-        Ok(Prepared::Http { url: self.server.base.at(path), body })
+        let (path, body) = body::of(request, &self.link.server.model, self.link.server.dialect, &self.wire)?;
+        Ok(Prepared::Http { url: self.link.server.base.at(path), body })
     }
 
     fn generate<'a>(
@@ -195,11 +162,11 @@ impl Provider for Chat {
     }
 
     fn secrets(&self) -> Vec<Secret> {
-        self.key.iter().filter(|_| self.key_from_environment).cloned().collect()
+        self.link.secrets()
     }
 
     fn missing(&self) -> Option<String> {
-        self.lacks_key().then(errors::no_key_sentence)
+        self.link.missing()
     }
 }
 
@@ -208,46 +175,28 @@ impl Chat {
         let Prepared::Http { url, body } = prepared else {
             return Err(refused("the call was made ready for another provider"));
         };
-        if self.offline {
-            self.stays_here()?;
-        } else if self.lacks_key() {
-            return Err(errors::no_key());
-        }
         let started = Instant::now();
-        let call = Call { url, body: Some(body), bearer: self.key.as_ref(), idle: self.idle };
-        let mut response = self.client.send(call).await.map_err(|f| errors::from_failure(f, &self.server))?;
+        let mut response = self.link.send(url, body).await?;
         if response.status() != 200 {
-            return Err(self.refusal(&mut response).await);
+            return Err(self.link.refusal(&mut response).await);
         }
         let reading =
-            Reading { wrapped: body::travels(request, self.server.dialect), thinking: body::is_chat(request) };
-        let received = stream::read(&mut response, sink, &self.server, reading).await?;
+            Reading { wrapped: body::travels(request, self.link.server.dialect), thinking: body::is_chat(request) };
+        let received = stream::read(&mut response, sink, &self.link.server, reading).await?;
         self.check_model(&received, sink).await?;
         Ok(Answer {
             text: received.text,
             reasoning: Some(received.reasoning).filter(|r| !r.is_empty()),
-            model: received.model.unwrap_or_else(|| self.server.model.clone()),
+            model: received.model.unwrap_or_else(|| self.link.server.model.clone()),
             finish: received.finish.unwrap_or(Finish::Other),
             usage: received.usage,
             seconds: started.elapsed().as_secs_f64(),
         })
     }
 
-    /// Offline: a local Ollama passes some models on to its cloud, and its `/v1` does not say so.
-    fn stays_here(&self) -> Result<(), ProviderError> {
-        let model = self.server.model.to_ascii_lowercase();
-        let cloud = model.rsplit_once(':').is_some_and(|(_, tag)| tag == "cloud" || tag.ends_with("-cloud"));
-        if cloud || self.server.dialect == Dialect::Ollama {
-            let message =
-                format!("whether `{}` runs on this machine is not known, and the run is offline", self.server.model);
-            return Err(refused(message).help("`ollama(\"…\")` asks the server first; or leave `--offline` out"));
-        }
-        Ok(())
-    }
-
     /// GPT4All answers with its default model where it has none of the name.
     async fn check_model(&self, received: &Received, sink: &mut Sink) -> Result<(), ProviderError> {
-        let asked = &self.server.model;
+        let asked = &self.link.server.model;
         let Some(answered) = received.model.as_ref().filter(|_| self.checks_model) else { return Ok(()) };
         if answered.eq_ignore_ascii_case(asked) {
             return Ok(());
@@ -256,31 +205,10 @@ impl Chat {
             // A file's name is not what the server answers with.
             return Ok(sink.notice(&format!("`{asked}` was answered by the model `{answered}`")).await?);
         }
-        let error = refused(format!("{} answered with `{answered}`, not with `{asked}`", self.server.at()));
-        let names = self.models().await.map(|names| names.join(", ")).unwrap_or_default();
+        let error = refused(format!("{} answered with `{answered}`, not with `{asked}`", self.link.server.at()));
+        let names = self.link.models().await.map(|names| names.join(", ")).unwrap_or_default();
         let error = error.help("it takes its default model where it has none of the name");
         Err(if names.is_empty() { error } else { error.help(format!("models on this server: {names}")) })
-    }
-
-    async fn refusal(&self, response: &mut Response) -> ProviderError {
-        let status = response.status();
-        let (text, kind, wait) = response.refusal().await;
-        let names = if status == 404 && text.details.is_some() { self.models().await } else { None };
-        let location = response.header("location");
-        let mut error = errors::refusal(status, &text, kind, location, names.as_deref(), &self.server);
-        error.retry_after = wait;
-        if let (FailureKind::Refused, Some(wait)) = (kind, wait) {
-            error.help.insert(0, format!("it asks for a wait of {} s, which is not waited for", wait.as_secs()));
-        }
-        error
-    }
-
-    /// The names of the server's models, where it tells them.
-    async fn models(&self) -> Option<Vec<String>> {
-        let url = self.server.base.at("/models");
-        let call = Call { url: &url, body: None, bearer: self.key.as_ref(), idle: ASIDE };
-        let mut response = self.client.send(call).await.ok().filter(Response::is_success)?;
-        errors::names(&response.body(ASIDE_BODY).await.ok()?)
     }
 }
 

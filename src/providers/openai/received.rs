@@ -64,7 +64,8 @@ impl Received {
     /// An answer that did not stream.
     pub async fn take_whole(&mut self, json: &Json, sink: &mut Sink, server: &Server) -> Result<(), ProviderError> {
         self.take(json, sink, server).await?;
-        if choice(json).is_none() {
+        let answers = |choice: &Json| ["message", "delta"].iter().any(|key| choice[key].is_object());
+        if !choice(json).is_some_and(|c| answers(c) || c["text"].is_string()) {
             return Err(no_answer(&json.to_string(), server));
         }
         self.finish.get_or_insert(Finish::Other);
@@ -181,7 +182,7 @@ impl Received {
 /// The first of the choices: others are not asked for, and streams of several interleave by their index.
 fn choice(json: &Json) -> Option<&Json> {
     let choices = json.get("choices")?.as_array()?;
-    choices.iter().find(|c| c.get("index").and_then(Json::as_u64).unwrap_or(0) == 0)
+    choices.iter().find(|c| c.is_object() && c.get("index").and_then(Json::as_u64).unwrap_or(0) == 0)
 }
 
 /// Why an answer ended. The last three are TGI's names.
