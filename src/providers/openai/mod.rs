@@ -1,18 +1,19 @@
 //! OpenAI's API: `/chat/completions` for messages, `/completions` for raw text. One way to call it serves OpenAI itself and
 //! every server that speaks it; what differs stands in [`dialect`].
 
-mod address;
+pub(super) mod address;
 mod body;
 pub(super) mod dialect;
-mod errors;
+pub(super) mod errors;
 mod options;
 mod received;
 #[cfg(test)]
-mod recorded_tests;
-mod schema;
-mod stream;
+pub(super) mod recorded_tests;
+pub(super) mod schema;
+pub(super) mod stream;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -22,6 +23,7 @@ use self::dialect::Dialect;
 use self::errors::Server;
 use self::received::Received;
 use self::stream::Reading;
+use super::loading::{self, Refusal, Sent};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -59,11 +61,10 @@ pub static SPEC: Spec = Spec {
         enforces(constraint, named.unwrap_or(Dialect::Other))
     },
     build: super::Build::Model(build),
-    spoken: true,
 };
 
 /// What `response_format` takes: JSON, and schemas whose objects are closed.
-fn enforces(constraint: &Constraint, dialect: Dialect) -> Enforcement {
+pub(super) fn enforces(constraint: &Constraint, dialect: Dialect) -> Enforcement {
     if let Some(why) = dialect.lacks(constraint) {
         return Enforcement::Never(why.to_owned());
     }
@@ -91,6 +92,8 @@ pub(super) struct Chat {
     repeatable: bool,
     offline: bool,
     idle: Duration,
+    /// Whether an endpoint turned out to be a TGI.
+    is_tgi: AtomicBool,
 }
 
 fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
@@ -120,7 +123,12 @@ impl Chat {
             wire.options.entry("cache_prompt").or_insert(Json::from(false));
         }
         let header = |option: &str, variable: &str, name: &'static str| {
-            let from_environment = || context.var(variable).filter(|_| place.key_from_environment).map(str::to_owned);
+            let from_environment = || {
+                context
+                    .var(variable)
+                    .filter(|_| place.key_from_environment && !dialect.is_hugging_face())
+                    .map(str::to_owned)
+            };
             config.text(option).or_else(from_environment).map(|value| (name, value.trim().to_owned()))
         };
         let headers = [
@@ -130,7 +138,8 @@ impl Chat {
         let own = address::is_openai(&place.base);
         let allowed = config.bool("allow_control_tokens").unwrap_or(false);
         Ok(Self {
-            client: Client::new(context, Redirects::Refuse).with_headers(headers.into_iter().flatten().collect()),
+            client: Client::new(context, Redirects::Refuse)
+                .with_headers(headers.into_iter().flatten().chain(place.headers).collect()),
             checks_control_tokens: !allowed && !own,
             checks_model: dialect == Dialect::Gpt4All,
             server: Server {
@@ -146,12 +155,15 @@ impl Chat {
             repeatable,
             offline: context.offline,
             idle: config.idle_timeout(),
+            is_tgi: AtomicBool::new(false),
         })
     }
 
     /// Whether the call cannot succeed for want of a key.
     fn lacks_key(&self) -> bool {
-        self.key.is_none() && address::is_openai(&self.server.base)
+        self.key.is_none()
+            && (address::is_openai(&self.server.base)
+                || self.server.dialect == Dialect::Router && super::hf_endpoint::is_hugging_face(&self.server.base))
     }
 }
 
@@ -162,7 +174,7 @@ impl Provider for Chat {
             Dialect::Gpt4All => 1,
             // How many it answers at a time is the server's matter: the others wait there.
             Dialect::LlamaServer | Dialect::Ollama | Dialect::LmStudio => 4,
-            Dialect::OpenAi | Dialect::Other | Dialect::Vllm | Dialect::Tgi => 8,
+            Dialect::OpenAi | Dialect::Other | Dialect::Vllm | Dialect::Tgi | Dialect::Router | Dialect::Endpoint => 8,
         };
         Caps { concurrency, context: None }
     }
@@ -199,7 +211,7 @@ impl Provider for Chat {
     }
 
     fn missing(&self) -> Option<String> {
-        self.lacks_key().then(errors::no_key_sentence)
+        self.lacks_key().then(|| errors::no_key_sentence(&self.server))
     }
 }
 
@@ -211,14 +223,13 @@ impl Chat {
         if self.offline {
             self.stays_here()?;
         } else if self.lacks_key() {
-            return Err(errors::no_key());
+            return Err(errors::no_key(&self.server));
         }
         let started = Instant::now();
-        let call = Call { url, body: Some(body), bearer: self.key.as_ref(), idle: self.idle };
-        let mut response = self.client.send(call).await.map_err(|f| errors::from_failure(f, &self.server))?;
-        if response.status() != 200 {
-            return Err(self.refusal(&mut response).await);
-        }
+        let mut response = match self.send(url, body, sink).await? {
+            Sent::Answer(response) => response,
+            Sent::Refusal(refusal) => return Err(self.refusal(refusal).await),
+        };
         let reading =
             Reading { wrapped: body::travels(request, self.server.dialect), thinking: body::is_chat(request) };
         let received = stream::read(&mut response, sink, &self.server, reading).await?;
@@ -231,6 +242,23 @@ impl Chat {
             usage: received.usage,
             seconds: started.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Sends the body. An endpoint that turns out to be a TGI gets its form of a schema.
+    async fn send(&self, url: &str, body: &Json, sink: &mut Sink) -> Result<Sent, ProviderError> {
+        let words = |failure| errors::from_failure(failure, &self.server);
+        let call = |body| Call { url, body: Some(body), bearer: self.key.as_ref(), idle: self.idle };
+        let other = if self.server.dialect == Dialect::Endpoint { body::for_tgi(body) } else { None };
+        let known = other.as_ref().filter(|_| self.is_tgi.load(Ordering::Relaxed));
+        match loading::send(&self.client, call(known.unwrap_or(body)), sink, words).await? {
+            Sent::Refusal(refusal)
+                if known.is_none() && body::wants_tgi(refusal.status, &refusal.text.message) && other.is_some() =>
+            {
+                self.is_tgi.store(true, Ordering::Relaxed);
+                loading::send(&self.client, call(other.as_ref().unwrap_or(body)), sink, words).await
+            }
+            sent => Ok(sent),
+        }
     }
 
     /// Offline: a local Ollama passes some models on to its cloud, and its `/v1` does not say so.
@@ -262,11 +290,10 @@ impl Chat {
         Err(if names.is_empty() { error } else { error.help(format!("models on this server: {names}")) })
     }
 
-    async fn refusal(&self, response: &mut Response) -> ProviderError {
-        let status = response.status();
-        let (text, kind, wait) = response.refusal().await;
+    async fn refusal(&self, refusal: Refusal) -> ProviderError {
+        let Refusal { status, text, kind, wait, location } = refusal;
         let names = if status == 404 && text.details.is_some() { self.models().await } else { None };
-        let location = response.header("location");
+        let location = location.as_deref();
         let mut error = errors::refusal(status, &text, kind, location, names.as_deref(), &self.server);
         error.retry_after = wait;
         if let (FailureKind::Refused, Some(wait)) = (kind, wait) {
