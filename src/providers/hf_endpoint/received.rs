@@ -212,7 +212,9 @@ impl<'s> Reader<'s> {
                     Ok(_) | Err(LineError::NotUtf8(_)) => {}
                     Err(error) => return Err(bad_line(&error, server)),
                 }
-                stray = events.stray().filter(|_| !self.received.tokens).map(str::to_owned);
+                // The last line may be the beginning of one that was cut.
+                let stray_line = |line: &&str| !self.received.tokens && !"data".starts_with(*line);
+                stray = events.stray().filter(stray_line).map(str::to_owned);
             }
             Body::Stream(_) => {}
         }
