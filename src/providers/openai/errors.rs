@@ -72,7 +72,8 @@ fn start(error: ProviderError, server: &Server) -> ProviderError {
     if server.dialect == Dialect::Router {
         return error;
     }
-    error.help(format!("for another address `{option}: \"http://host:port/v1\"` on the model"))
+    let path = if server.dialect == Dialect::Endpoint { "" } else { "/v1" };
+    error.help(format!("for another address `{option}: \"http://host:port{path}\"` on the model"))
 }
 
 /// The body broke off, or no more of it came.
