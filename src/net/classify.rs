@@ -18,6 +18,8 @@ pub struct Reply<'a> {
     pub retry_after_ms: Option<&'a str>,
     /// The header `X-Should-Retry` (OpenAI and its relatives); only `false` is heard.
     pub should_retry: Option<&'a str>,
+    /// The header `RateLimit` of the IETF's draft, as Hugging Face sends it: `"api";r=0;t=55`.
+    pub rate_limit: Option<&'a str>,
     /// The header `Date`: the server's clock, which a date in `Retry-After` is measured against.
     pub date: Option<&'a str>,
 }
@@ -67,12 +69,19 @@ pub fn retry_after(reply: &Reply<'_>) -> Option<Duration> {
     if let Some(ms) = reply.retry_after_ms.and_then(number) {
         return Some(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::MAX));
     }
-    let text = reply.retry_after?;
+    let Some(text) = reply.retry_after else { return limited(reply.rate_limit?) };
     if let Some(seconds) = number(text) {
         return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
     let wait = http_date(text)? - http_date(reply.date?)?;
     Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)))
+}
+
+/// The wait until a quota that is used up (`r=0`) is there again, `t` seconds on; one more for clocks that differ.
+fn limited(text: &str) -> Option<Duration> {
+    let field = |name: &str| text.split(';').find_map(|f| f.trim().strip_prefix(name)?.parse::<u64>().ok());
+    let wait = field("t=").filter(|_| field("r=") == Some(0))?;
+    Some(Duration::from_secs(wait.saturating_add(1)))
 }
 
 /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that servers may send (RFC 9110 section 5.6.7).
@@ -134,6 +143,9 @@ mod tests {
         assert_eq!((wait("soon"), wait("NaN"), wait("-1")), (None, None, None));
         assert_eq!(wait("99999999999999999999999999"), Some(Duration::MAX));
         assert_eq!(wait("1e999"), Some(Duration::MAX));
+        let limit = |text| retry_after(&Reply { rate_limit: Some(text), ..Reply::default() });
+        assert_eq!(limit("\"api\";r=0;t=55"), Some(Duration::from_secs(56)));
+        assert_eq!((limit("\"api\";r=3;t=55"), limit("\"api\";r=0"), limit("")), (None, None, None));
         let dated = Reply {
             retry_after: Some("Mon, 01 Mar 2027 00:00:05 GMT"),
             date: Some("Sun, 28 Feb 2027 23:59:55 GMT"),

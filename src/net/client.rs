@@ -300,6 +300,7 @@ impl Response {
             retry_after: self.header("retry-after"),
             retry_after_ms: self.header("retry-after-ms"),
             should_retry: self.header("x-should-retry"),
+            rate_limit: self.header("ratelimit"),
             date: self.header("date"),
         };
         let (kind, wait) = classify(&reply, &text);

@@ -30,7 +30,6 @@ pub static SPEC: Spec = Spec {
     // A file under test is checked as it would be for the real model.
     enforces: |_, _| Enforcement::Written,
     build: super::Build::Model(build),
-    spoken: true,
 };
 
 const NO_EFFECT: &str = "no effect here: the answer is written; taken so that `fake` can stand in for any model";

@@ -27,7 +27,6 @@ pub static SPEC: Spec = Spec {
         }
     },
     build: super::Build::Model(build),
-    spoken: true,
 };
 
 /// The longest answer of the server, in tokens, unless the file says otherwise: as long as that of `local`.

@@ -29,7 +29,6 @@ pub static SPEC: Spec = Spec {
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
     build: super::Build::Model(build),
-    spoken: true,
 };
 
 const MAX_TOKENS: usize = 512;

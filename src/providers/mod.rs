@@ -2,10 +2,10 @@
 
 pub mod control;
 mod embed;
+mod loading;
 mod options;
 mod spec;
 mod thinking;
-mod unspoken;
 
 pub mod fake;
 pub mod gpt4all;
@@ -115,8 +115,6 @@ pub enum ErrorKind {
     TooLarge,
     /// Weights are missing or cannot be read.
     Weights,
-    /// This version does not speak to the provider.
-    Unspoken,
     /// The fake model was told to fail.
     Scripted,
     /// The run was cancelled.

@@ -141,8 +141,6 @@ pub struct Spec {
     pub enforces: Enforces,
     /// Makes the provider or embedder. Options are checked against this description before.
     pub build: Build,
-    /// Whether this version speaks to it; one that it does not is checked all the same.
-    pub spoken: bool,
 }
 
 impl Spec {

@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
             ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
             ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
             ErrorKind::Weights => Code::E407,
-            ErrorKind::Unspoken | ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
+            ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
         };
         let who = if config.name == config.spec.name {
             format!("`{}`", config.name)

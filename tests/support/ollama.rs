@@ -77,7 +77,7 @@ impl Setup {
         let config = ModelConfig {
             spec,
             name: "llm".to_owned(),
-            argument: Some(Value::from(self.model)),
+            argument: (!self.model.is_empty()).then(|| Value::from(self.model)),
             options: self.options.iter().map(|(k, v)| (*k, setting(v))).collect(),
             base: "/".into(),
         };

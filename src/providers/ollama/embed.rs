@@ -30,7 +30,6 @@ pub static EMBEDDER: Spec = Spec {
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::Never("an embedder answers nothing".to_owned()),
     build: Build::Embedder(build),
-    spoken: true,
 };
 
 /// Spellings from elsewhere, each with what to do instead.

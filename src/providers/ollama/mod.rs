@@ -47,7 +47,6 @@ pub static SPEC: Spec = Spec {
     explained: options::EXPLAINED,
     enforces: |constraint, _| enforces(constraint),
     build: super::Build::Model(build),
-    spoken: true,
 };
 
 fn enforces(constraint: &Constraint) -> Enforcement {

@@ -24,6 +24,8 @@ pub struct Place {
     pub key: Option<Secret>,
     /// Whether the key is the environment's, named by no file.
     pub key_from_environment: bool,
+    /// Headers of its own.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// The option `base_url`, else `OPENAI_BASE_URL`, else the dialect's own address.
@@ -56,7 +58,7 @@ pub fn find(config: &ModelConfig, context: &Context) -> Result<Place, ProviderEr
     let found = context.var(KEY).filter(|_| may && given.is_none() && dialect_takes_key(dialect));
     let key_from_environment = found.is_some();
     let key = given.or_else(|| found.map(|text| Secret::new(text.trim())));
-    Ok(Place { base, dialect, said_by, key, key_from_environment })
+    Ok(Place { base, dialect, said_by, key, key_from_environment, headers: Vec::new() })
 }
 
 /// Where GPT4All's server is: at its own address where the option says true.
@@ -70,7 +72,7 @@ pub fn gpt4all(server: &Value) -> Result<Place, ProviderError> {
         _ => (dialect.address().unwrap_or_default(), ""),
     };
     let base = read(&text, dialect).map_err(|why| refused(format!("`server`: {why}")).help("write `server: true`"))?;
-    Ok(Place { base, dialect, said_by, key: None, key_from_environment: false })
+    Ok(Place { base, dialect, said_by, key: None, key_from_environment: false, headers: Vec::new() })
 }
 
 /// Servers of one's own machine get a key only where the file names one.

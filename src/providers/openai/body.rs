@@ -127,7 +127,7 @@ fn hold(body: &mut Map<String, Json>, constraint: &Constraint, request: &Request
             }
         }
         // OpenAI refuses to be held to JSON where no message speaks of it; the answer is checked all the same.
-        (Constraint::Json, Dialect::OpenAi | Dialect::Other) if !speaks_of_json(request) => {}
+        (Constraint::Json, Dialect::OpenAi | Dialect::Other | Dialect::Router) if !speaks_of_json(request) => {}
         (Constraint::Json, _) => format(json!({ "type": "json_object" })),
         (Constraint::Regex(pattern), Dialect::Tgi) => format(json!({ "type": "regex", "value": pattern })),
         (Constraint::Regex(pattern), Dialect::Vllm) => {
@@ -135,6 +135,22 @@ fn hold(body: &mut Map<String, Json>, constraint: &Constraint, request: &Request
         }
         (Constraint::Regex(_), _) => {}
     }
+}
+
+/// The body with TGI's own form of `response_format`, where that is what the server asks for: an endpoint does not say
+/// beforehand which server it is.
+pub fn for_tgi(body: &Json) -> Option<Json> {
+    let schema = body.get("response_format")?.get("json_schema")?.get("schema")?.clone();
+    let mut body = body.clone();
+    body["response_format"] = json!({ "type": "json_object", "value": schema });
+    Some(body)
+}
+
+/// Whether a refusal is that of a TGI, which has its own form of `response_format`.
+pub fn wants_tgi(status: u16, message: &str) -> bool {
+    status == 422
+        && message.contains("response_format")
+        && (message.contains("`value`") || message.contains("`json_schema`"))
 }
 
 fn speaks_of_json(request: &Request) -> bool {

@@ -21,9 +21,13 @@ pub enum Dialect {
     Ollama,
     /// The server of GPT4All's desktop program, which refuses whatever it does not know.
     Gpt4All,
+    /// Hugging Face's router, behind which are the servers of many makers.
+    Router,
+    /// An inference endpoint: TGI, vLLM or llama.cpp, which of them it does not say.
+    Endpoint,
 }
 
-use Dialect::{Gpt4All, LlamaServer, LmStudio, Ollama, OpenAi, Other, Tgi, Vllm};
+use Dialect::{Endpoint, Gpt4All, LlamaServer, LmStudio, Ollama, OpenAi, Other, Router, Tgi, Vllm};
 
 /// What the option `dialect` takes.
 pub const NAMES: &[&str] = &["openai", "llama-server", "vllm", "tgi", "lmstudio", "ollama", "gpt4all"];
@@ -51,7 +55,7 @@ impl Dialect {
     pub fn name(self) -> &'static str {
         match self {
             OpenAi => "openai",
-            Other => "",
+            Other | Router | Endpoint => "",
             LlamaServer => "llama-server",
             Vllm => "vllm",
             Tgi => "tgi",
@@ -72,13 +76,29 @@ impl Dialect {
             LmStudio => "LM Studio",
             Ollama => "Ollama",
             Gpt4All => "GPT4All",
+            Router => "Hugging Face's router",
+            Endpoint => "the endpoint",
         }
+    }
+
+    /// The option that says where the server is.
+    pub fn place_option(self) -> &'static str {
+        match self {
+            Gpt4All => "server",
+            Router | Endpoint => "endpoint_url",
+            _ => "base_url",
+        }
+    }
+
+    /// Whether it is one of `hf-endpoint`.
+    pub fn is_hugging_face(self) -> bool {
+        matches!(self, Router | Endpoint)
     }
 
     /// The port of an address that names none.
     pub fn port(self) -> u16 {
         match self {
-            OpenAi | Other | Tgi => 80,
+            OpenAi | Other | Tgi | Router | Endpoint => 80,
             LlamaServer => 8080,
             Vllm => 8000,
             LmStudio => 1234,
@@ -91,7 +111,7 @@ impl Dialect {
     pub fn address(self) -> Option<String> {
         match self {
             OpenAi => Some("https://api.openai.com/v1".to_owned()),
-            Other | Tgi => None,
+            Other | Tgi | Router | Endpoint => None,
             local => Some(format!("http://127.0.0.1:{}/v1", local.port())),
         }
     }
@@ -119,10 +139,11 @@ impl Dialect {
             "seed" => not(&[Gpt4All], "seed"),
             "presence_penalty" => not(&[Gpt4All], "presence_penalty"),
             "frequency_penalty" => not(&[Gpt4All], "frequency_penalty"),
-            "top_k" => has(&[Other, LlamaServer, Vllm, LmStudio], "top_k"),
-            "min_p" => has(&[Other, LlamaServer, Vllm, Gpt4All], "min_p"),
-            "repeat_penalty" if self == Vllm => Some("repetition_penalty"),
+            "top_k" => has(&[Other, LlamaServer, Vllm, LmStudio, Router, Endpoint], "top_k"),
+            "min_p" => has(&[Other, LlamaServer, Vllm, Gpt4All, Router, Endpoint], "min_p"),
+            "repeat_penalty" if matches!(self, Vllm | Router | Endpoint) => Some("repetition_penalty"),
             "repeat_penalty" => has(&[Other, LlamaServer, LmStudio], "repeat_penalty"),
+            "typical_p" => has(&[Endpoint], "typical_p"),
             "logit_bias" => not(&[Gpt4All, Tgi, Ollama], "logit_bias"),
             "reasoning_effort" => has(&[OpenAi, Other, LlamaServer, Vllm, Ollama], "reasoning_effort"),
             "verbosity" => has(&[OpenAi, Other], "verbosity"),
@@ -138,8 +159,8 @@ impl Dialect {
     /// How it holds an answer to a schema; none where it cannot.
     pub fn schema_form(self) -> Option<SchemaForm> {
         match self {
-            OpenAi | Other => Some(SchemaForm::Strict),
-            Vllm | LmStudio => Some(SchemaForm::Object),
+            OpenAi | Other | Router => Some(SchemaForm::Strict),
+            Vllm | LmStudio | Endpoint => Some(SchemaForm::Object),
             LlamaServer | Ollama => Some(SchemaForm::Any),
             Tgi => Some(SchemaForm::Value),
             Gpt4All => None,
@@ -152,6 +173,9 @@ impl Dialect {
             (Constraint::Regex(_), Gpt4All) => Some("GPT4All holds no answer to a regular expression"),
             (_, Gpt4All) => Some("GPT4All holds no answer to a schema"),
             (Constraint::Json, Tgi) => Some("TGI takes a schema and no JSON without one"),
+            (Constraint::Json, Endpoint) => {
+                Some("an endpoint may be TGI, which takes a schema and no JSON without one")
+            }
             (Constraint::Json, LmStudio) => Some("LM Studio takes a schema and no JSON without one"),
             (Constraint::Regex(_), Vllm | Tgi) => None,
             (Constraint::Regex(_), _) => Some("`response_format` takes no regular expression"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::super::loading::{Refusal, Sent};
 use super::super::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
 use super::super::{
     Batches, BoxFuture, Build, Effect, Embedder, Embeddings, Enforcement, ErrorKind, ModelConfig, OptionKind,
@@ -14,7 +15,6 @@ use super::link::Link;
 use super::{address, errors, options, refused};
 use crate::config::Context;
 use crate::event::Sink;
-use crate::net::Response;
 use crate::value::{Secret, Usage, Value, from_base64};
 
 /// The description of `openai` as an embedder.
@@ -28,7 +28,6 @@ pub static EMBEDDER: Spec = Spec {
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::Never("an embedder answers nothing".to_owned()),
     build: Build::Embedder(build),
-    spoken: true,
 };
 
 static MODEL_OPTIONS: &[OptionSpec] = &[
@@ -145,7 +144,7 @@ impl Embedder for OpenAiEmbedder {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Embeddings, ProviderError>> {
         Box::pin(async move {
-            self.ask(texts).await.map_err(|mut error| {
+            self.ask(texts, sink).await.map_err(|mut error| {
                 error.message = sink.redact(&error.message);
                 error.help = error.help.iter().map(|line| sink.redact(line)).collect();
                 error
@@ -163,16 +162,16 @@ impl Embedder for OpenAiEmbedder {
 }
 
 impl OpenAiEmbedder {
-    async fn ask(&self, texts: &[String]) -> Result<Embeddings, ProviderError> {
+    async fn ask(&self, texts: &[String], sink: &mut Sink) -> Result<Embeddings, ProviderError> {
         let server = &self.link.server;
         let mut body = Map::new();
         body.insert("model".to_owned(), Json::from(server.model.as_str()));
         body.insert("input".to_owned(), Json::from(texts));
         body.extend(self.wire.clone());
-        let mut response = self.link.send(&server.base.at("/embeddings"), &Json::from(body)).await?;
-        if response.status() != 200 {
-            return Err(self.refusal(&mut response, texts).await);
-        }
+        let mut response = match self.link.send(&server.base.at("/embeddings"), &Json::from(body), None, sink).await? {
+            Sent::Answer(response) => response,
+            Sent::Refusal(refusal) => return Err(self.refusal(refusal, texts).await),
+        };
         let bytes = response.body((texts.len() + 1) * VECTOR).await.map_err(|f| errors::from_failure(f, server))?;
         let json: Json =
             serde_json::from_slice(&bytes).map_err(|e| self.broken(&format!("no answer of embeddings: {e}")))?;
@@ -239,9 +238,9 @@ impl OpenAiEmbedder {
             .help("`llama-server --embeddings --pooling mean` makes one of them; or take an embedding model")
     }
 
-    async fn refusal(&self, response: &mut Response, texts: &[String]) -> ProviderError {
-        let status = response.status();
-        let error = self.link.refusal(response).await;
+    async fn refusal(&self, refusal: Refusal, texts: &[String]) -> ProviderError {
+        let status = refusal.status;
+        let error = self.link.refusal(refusal).await;
         let about = |part: &str| error.message.contains(part);
         if error.kind == ErrorKind::Overflow || about("too large to process") || about("too large to be processed") {
             return self.too_long(texts, &error.message);

@@ -5,7 +5,6 @@ use serde_json::Value as Json;
 use super::super::{ErrorKind, ProviderError};
 use super::address::KEY;
 use super::dialect::Dialect;
-use super::received::Received;
 use crate::net::{BaseUrl, ErrorText, Failure, FailureKind};
 
 /// The server and the model, as messages name them.
@@ -46,7 +45,10 @@ pub fn from_failure(failure: Failure, server: &Server) -> ProviderError {
     let mut error = ProviderError::new(kind, message);
     error.retry_after = failure.retry_after;
     match failure.kind {
-        FailureKind::Offline => error.help("leave `--offline` out, or name a server on this machine with `base_url:`"),
+        FailureKind::Offline => {
+            let option = server.dialect.place_option();
+            error.help(format!("leave `--offline` out, or name a server on this machine with `{option}:`"))
+        }
         FailureKind::Unreachable => start(error, server),
         FailureKind::TimedOut => error.help("`idle_timeout: 10m` on the model waits longer"),
         _ => error,
@@ -61,17 +63,24 @@ fn start(error: ProviderError, server: &Server) -> ProviderError {
         Dialect::Ollama => "start it with `ollama serve`",
         Dialect::Gpt4All => "start GPT4All and switch on its local API server in the settings",
         Dialect::Tgi => "start it with `text-generation-launcher --model-id MODEL`",
-        Dialect::OpenAi | Dialect::Other => "is the address right, and the network there?",
+        Dialect::OpenAi | Dialect::Other | Dialect::Router | Dialect::Endpoint => {
+            "is the address right, and the network there?"
+        }
     };
-    let option = if server.dialect == Dialect::Gpt4All { "server" } else { "base_url" };
-    error.help(how).help(format!("for another address `{option}: \"http://host:port/v1\"` on the model"))
+    let option = server.dialect.place_option();
+    let error = error.help(how);
+    if server.dialect == Dialect::Router {
+        return error;
+    }
+    let path = if server.dialect == Dialect::Endpoint { "" } else { "/v1" };
+    error.help(format!("for another address `{option}: \"http://host:port{path}\"` on the model"))
 }
 
 /// The body broke off, or no more of it came.
-pub fn broke_off(failure: Failure, received: &Received, began: bool, server: &Server) -> ProviderError {
+pub fn broke_off(failure: Failure, bytes: usize, began: bool, server: &Server) -> ProviderError {
     match failure.kind {
         FailureKind::Cut => {
-            let mut error = early_end(received, began, server);
+            let mut error = early_end(bytes, began, server);
             error.message.push_str(": ");
             error.message.push_str(&failure.message);
             error
@@ -81,10 +90,9 @@ pub fn broke_off(failure: Failure, received: &Received, began: bool, server: &Se
 }
 
 /// The body ended before the event that ends an answer.
-pub fn early_end(received: &Received, began: bool, server: &Server) -> ProviderError {
+pub fn early_end(bytes: usize, began: bool, server: &Server) -> ProviderError {
     let kind = if began { ErrorKind::Broken } else { ErrorKind::Unreachable };
-    let bytes = received.text.len();
-    let message = if bytes == 0 && received.reasoning.is_empty() {
+    let message = if bytes == 0 && !began {
         format!("{}: the stream ended early, with no piece of an answer", server.at())
     } else {
         format!("{}: the stream ended early after {bytes} bytes of the answer", server.at())
@@ -139,14 +147,23 @@ pub fn refusal(
     if let Some(error) = context_overflow(text, server) {
         return error;
     }
+    if server.dialect.is_hugging_face()
+        && let Some(error) = super::super::hf_endpoint::refusal(status, text, kind, server)
+    {
+        return error;
+    }
     let error_kind = if kind == FailureKind::Busy { ErrorKind::Busy } else { ErrorKind::Refused };
     let words = if text.message.is_empty() { String::new() } else { format!(": {}", text.message) };
     let error = |what: &str| ProviderError::new(error_kind, format!("{} {what}{words}", server.at()));
     let known = text.details.is_some();
     let about = |part: &str| text.message.contains(part);
     match status {
-        300..=399 => error(&format!("answered {status}, a redirect to {}", location.unwrap_or("nowhere")))
-            .help("prompts are sent to no server that nobody named: `base_url:` on the model takes the new address"),
+        300..=399 => {
+            error(&format!("answered {status}, a redirect to {}", location.unwrap_or("nowhere"))).help(format!(
+                "prompts are sent to no server that nobody named: `{}:` on the model takes the new address",
+                server.dialect.place_option()
+            ))
+        }
         401 if server.dialect == Dialect::Gpt4All && !words.is_empty() => error("wants a key (401)").help(
             "GPT4All wants none, so this is another server: `openai(\"…\", base_url: …, api_key: …)` speaks to it",
         ),
@@ -163,7 +180,7 @@ pub fn refusal(
             missing_model(error("has no such model (404)"), models, server)
         }
         404 | 405 => error(&format!("does not know the address ({status})"))
-            .help("`base_url:` is the address up to its version: https://host/v1"),
+            .help(format!("`{}:` is the address up to its version: https://host/v1", server.dialect.place_option())),
         400 if about("max_completion_tokens") => {
             error("refused (400)").help("`dialect: \"openai\"` on the model sends `max_completion_tokens`")
         }
@@ -219,13 +236,19 @@ pub fn names(body: &[u8]) -> Option<Vec<String>> {
 }
 
 /// The call needs a key that nobody gave.
-pub fn no_key() -> ProviderError {
-    ProviderError::new(ErrorKind::Refused, no_key_sentence())
+pub fn no_key(server: &Server) -> ProviderError {
+    if server.dialect.is_hugging_face() {
+        return super::super::hf_endpoint::no_token();
+    }
+    ProviderError::new(ErrorKind::Refused, no_key_sentence(server))
         .help(format!("set it: `export {KEY}=…`; or `secret NAME` in the file and `api_key: NAME` on the model"))
         .help("a server of your own is named by `base_url:`")
 }
 
 /// The same as one sentence.
-pub fn no_key_sentence() -> String {
+pub fn no_key_sentence(server: &Server) -> String {
+    if server.dialect.is_hugging_face() {
+        return super::super::hf_endpoint::NO_TOKEN.to_owned();
+    }
     format!("OpenAI's service wants a key, and {KEY} is not set in the environment")
 }

@@ -1,13 +1,19 @@
 //! The way to a server that speaks OpenAI's API: address, key, and what its refusals say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::super::{ErrorKind, ModelConfig, ProviderError};
+use serde_json::Value as Json;
+
+use super::super::loading::{self, Refusal, Sent};
+use super::super::{ErrorKind, ModelConfig, ProviderError, hf_endpoint};
 use super::address::{self, Place};
+use super::body;
 use super::dialect::Dialect;
 use super::errors::{self, Server};
 use crate::config::Context;
+use crate::event::Sink;
 use crate::net::{Call, Client, FailureKind, Redirects, Response};
 use crate::value::Secret;
 
@@ -26,21 +32,25 @@ pub struct Link {
     key_from_environment: bool,
     offline: bool,
     idle: Duration,
+    /// Whether an endpoint turned out to be a TGI.
+    is_tgi: AtomicBool,
 }
 
 impl Link {
     /// The way to a place.
     pub fn of(config: &ModelConfig, context: &Arc<Context>, place: Place) -> Self {
+        let own_headers = place.key_from_environment && !place.dialect.is_hugging_face();
         let header = |option: &str, variable: &str, name: &'static str| {
-            let from_environment = || context.var(variable).filter(|_| place.key_from_environment).map(str::to_owned);
+            let from_environment = || context.var(variable).filter(|_| own_headers).map(str::to_owned);
             config.text(option).or_else(from_environment).map(|value| (name, value.trim().to_owned()))
         };
         let headers = [
             header("organization", "OPENAI_ORG_ID", "OpenAI-Organization"),
             header("project", "OPENAI_PROJECT_ID", "OpenAI-Project"),
         ];
+        let headers = headers.into_iter().flatten().chain(place.headers).collect();
         Self {
-            client: Client::new(context, Redirects::Refuse).with_headers(headers.into_iter().flatten().collect()),
+            client: Client::new(context, Redirects::Refuse).with_headers(headers),
             server: Server {
                 base: place.base,
                 said_by: place.said_by,
@@ -52,21 +62,39 @@ impl Link {
             key_from_environment: place.key_from_environment,
             offline: context.offline,
             idle: config.idle_timeout(),
+            is_tgi: AtomicBool::new(false),
         }
     }
 
-    /// Sends a request and waits for the head of its answer, whatever its status.
+    /// Sends a request, and waits while the server loads its model. `other` is the form of the body that a TGI takes: an
+    /// endpoint that turns out to be one gets it.
     ///
     /// # Errors
     /// There is no key, the run is offline, or nothing answers.
-    pub async fn send(&self, url: &str, body: &serde_json::Value) -> Result<Response, ProviderError> {
+    pub async fn send(
+        &self,
+        url: &str,
+        body: &Json,
+        other: Option<&Json>,
+        sink: &mut Sink,
+    ) -> Result<Sent, ProviderError> {
         if self.offline {
             self.stays_here()?;
         } else if self.lacks_key() {
-            return Err(errors::no_key());
+            return Err(errors::no_key(&self.server));
         }
-        let call = Call { url, body: Some(body), bearer: self.key.as_ref(), idle: self.idle };
-        self.client.send(call).await.map_err(|f| errors::from_failure(f, &self.server))
+        let words = |failure| errors::from_failure(failure, &self.server);
+        let call = |body| Call { url, body: Some(body), bearer: self.key.as_ref(), idle: self.idle };
+        let known = other.filter(|_| self.is_tgi.load(Ordering::Relaxed));
+        match (loading::send(&self.client, call(known.unwrap_or(body)), sink, words).await?, other) {
+            (Sent::Refusal(refusal), Some(other))
+                if known.is_none() && body::wants_tgi(refusal.status, &refusal.text.message) =>
+            {
+                self.is_tgi.store(true, Ordering::Relaxed);
+                loading::send(&self.client, call(other), sink, words).await
+            }
+            (sent, _) => Ok(sent),
+        }
     }
 
     /// The key, where the environment alone gave it.
@@ -76,12 +104,14 @@ impl Link {
 
     /// What keeps a call from succeeding.
     pub fn missing(&self) -> Option<String> {
-        self.lacks_key().then(errors::no_key_sentence)
+        self.lacks_key().then(|| errors::no_key_sentence(&self.server))
     }
 
     /// Whether the call cannot succeed for want of a key.
     fn lacks_key(&self) -> bool {
-        self.key.is_none() && address::is_openai(&self.server.base)
+        let base = &self.server.base;
+        let router = self.server.dialect == Dialect::Router && hf_endpoint::is_hugging_face(base);
+        self.key.is_none() && (address::is_openai(base) || router)
     }
 
     /// Offline: a local Ollama passes some models on to its cloud, and its `/v1` does not say so.
@@ -98,12 +128,10 @@ impl Link {
     }
 
     /// What an answer that is no success says.
-    pub async fn refusal(&self, response: &mut Response) -> ProviderError {
-        let status = response.status();
-        let (text, kind, wait) = response.refusal().await;
+    pub async fn refusal(&self, refusal: Refusal) -> ProviderError {
+        let Refusal { status, text, kind, wait, location } = refusal;
         let names = if status == 404 && text.details.is_some() { self.models().await } else { None };
-        let location = response.header("location");
-        let mut error = errors::refusal(status, &text, kind, location, names.as_deref(), &self.server);
+        let mut error = errors::refusal(status, &text, kind, location.as_deref(), names.as_deref(), &self.server);
         error.retry_after = wait;
         if let (FailureKind::Refused, Some(wait)) = (kind, wait) {
             error.help.insert(0, format!("it asks for a wait of {} s, which is not waited for", wait.as_secs()));

@@ -1,18 +1,18 @@
 //! OpenAI's API: `/chat/completions` for messages, `/completions` for raw text. One way to call it serves OpenAI itself and
 //! every server that speaks it; what differs stands in [`dialect`].
 
-mod address;
+pub(super) mod address;
 mod body;
 pub(super) mod dialect;
 mod embed;
-mod errors;
+pub(super) mod errors;
 mod link;
 mod options;
 mod received;
 #[cfg(test)]
-mod recorded_tests;
-mod schema;
-mod stream;
+pub(super) mod recorded_tests;
+pub(super) mod schema;
+pub(super) mod stream;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +25,7 @@ pub use self::embed::EMBEDDER;
 use self::link::Link;
 use self::received::Received;
 use self::stream::Reading;
+use super::loading::Sent;
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -55,11 +56,10 @@ pub static SPEC: Spec = Spec {
         enforces(constraint, named.unwrap_or(Dialect::Other))
     },
     build: super::Build::Model(build),
-    spoken: true,
 };
 
 /// What `response_format` takes: JSON, and schemas whose objects are closed.
-fn enforces(constraint: &Constraint, dialect: Dialect) -> Enforcement {
+pub(super) fn enforces(constraint: &Constraint, dialect: Dialect) -> Enforcement {
     if let Some(why) = dialect.lacks(constraint) {
         return Enforcement::Never(why.to_owned());
     }
@@ -129,7 +129,7 @@ impl Provider for Chat {
             Dialect::Gpt4All => 1,
             // How many it answers at a time is the server's matter: the others wait there.
             Dialect::LlamaServer | Dialect::Ollama | Dialect::LmStudio => 4,
-            Dialect::OpenAi | Dialect::Other | Dialect::Vllm | Dialect::Tgi => 8,
+            Dialect::OpenAi | Dialect::Other | Dialect::Vllm | Dialect::Tgi | Dialect::Router | Dialect::Endpoint => 8,
         };
         Caps { concurrency, context: None }
     }
@@ -176,10 +176,11 @@ impl Chat {
             return Err(refused("the call was made ready for another provider"));
         };
         let started = Instant::now();
-        let mut response = self.link.send(url, body).await?;
-        if response.status() != 200 {
-            return Err(self.link.refusal(&mut response).await);
-        }
+        let other = if self.link.server.dialect == Dialect::Endpoint { body::for_tgi(body) } else { None };
+        let mut response = match self.link.send(url, body, other.as_ref(), sink).await? {
+            Sent::Answer(response) => response,
+            Sent::Refusal(refusal) => return Err(self.link.refusal(refusal).await),
+        };
         let reading =
             Reading { wrapped: body::travels(request, self.link.server.dialect), thinking: body::is_chat(request) };
         let received = stream::read(&mut response, sink, &self.link.server, reading).await?;

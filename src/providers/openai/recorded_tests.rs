@@ -17,7 +17,7 @@ fn folder() -> std::path::PathBuf {
 }
 
 /// Head and body of a recorded answer, without the framing of chunks.
-fn parts(recorded: &[u8]) -> (String, Vec<u8>) {
+pub fn parts(recorded: &[u8]) -> (String, Vec<u8>) {
     let end = recorded.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
     let head = String::from_utf8_lossy(&recorded[..end]).to_lowercase();
     let mut rest = &recorded[end + 4..];

@@ -12,7 +12,7 @@ use crate::net::{Event, Events, Failure, LineError, Response};
 use crate::value::Finish;
 
 /// The least that an event may have, however small `max_response` is: an answer of few bytes comes in events of more.
-const LEAST_EVENT: usize = 1 << 20;
+pub const LEAST_EVENT: usize = 1 << 20;
 
 /// The longest wait for token counts behind the end of an answer. Some servers neither send `[DONE]` nor hang up.
 const AFTER_END: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ pub async fn read(
             Err(_) if reader.received.finish.is_some() => return reader.end(sink).await,
             Err(failure) => {
                 reader.received.flush(sink).await?;
-                return Err(errors::broke_off(failure, &reader.received, sink.began(), server));
+                return Err(errors::broke_off(failure, reader.received.text.len(), sink.began(), server));
             }
         }
     }
@@ -67,7 +67,7 @@ async fn next(response: &mut Response, ended: bool) -> Result<Option<impl AsRef<
 }
 
 /// What the body turns out to be.
-enum Body {
+pub enum Body {
     /// Nothing but white space came.
     Unclear(Vec<u8>),
     /// A stream of events.
@@ -78,7 +78,7 @@ enum Body {
 
 impl Body {
     /// Takes a piece; the first letter tells what the body is, since types are not to be trusted.
-    fn push(&mut self, piece: &[u8], events: bool, limit: usize) {
+    pub fn push(&mut self, piece: &[u8], events: bool, limit: usize) {
         match self {
             Body::Stream(events) => events.push(piece),
             Body::Whole(bytes) => bytes.extend_from_slice(piece),
@@ -198,21 +198,23 @@ impl<'s> Reader<'s> {
         match &self.body {
             Body::Stream(events) if self.received.text.is_empty() => match events.stray() {
                 Some(line) => no_answer(line, self.server),
-                None => errors::early_end(&self.received, began, self.server),
+                None => errors::early_end(self.received.text.len(), began, self.server),
             },
-            _ => errors::early_end(&self.received, began, self.server),
+            _ => errors::early_end(self.received.text.len(), began, self.server),
         }
     }
 }
 
-fn bad_line(error: &LineError, server: &Server) -> ProviderError {
+/// A line or an event that cannot be read.
+pub fn bad_line(error: &LineError, server: &Server) -> ProviderError {
     match error {
         LineError::TooLong(limit) => too_large(*limit, server),
         LineError::NotUtf8(line) => no_answer(line, server),
     }
 }
 
-fn too_large(limit: usize, server: &Server) -> ProviderError {
+/// More came than the model's limit allows.
+pub fn too_large(limit: usize, server: &Server) -> ProviderError {
     let message = format!("{} sent more than {} MiB at once", server.at(), limit >> 20);
     ProviderError::new(ErrorKind::TooLarge, message).help("`max_response:` on the model raises the limit")
 }
@@ -225,6 +227,5 @@ pub fn no_answer(text: &str, server: &Server) -> ProviderError {
         shown.push('…');
     }
     let message = format!("{} sent what is no answer: {shown}", server.at());
-    ProviderError::new(ErrorKind::Broken, message)
-        .help("is this the address of a server that speaks OpenAI's API, or a proxy's?")
+    ProviderError::new(ErrorKind::Broken, message).help("is this the address of such a server, or of a proxy?")
 }

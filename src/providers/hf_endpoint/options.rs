@@ -1,33 +1,6 @@
-//! `hf-endpoint`: models that Hugging Face serves, and text-generation servers of one's own. Its options are known and
-//! checked; calls are yet to come.
+//! The options of `hf-endpoint`. Names and ranges are those of Text Generation Inference's API (`/generate`).
 
-use std::sync::Arc;
-
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
-use super::unspoken::Unspoken;
-use super::{Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Provider, ProviderError, Spec};
-use crate::config::Context;
-use crate::net::BaseUrl;
-
-/// The description of `hf-endpoint`.
-pub static SPEC: Spec = Spec {
-    name: "hf-endpoint",
-    doc: "a model of Hugging Face's inference providers, or of an endpoint of one's own (`endpoint_url:`)",
-    argument: OptionSpec::new(
-        "model",
-        OptionKind::Text,
-        "the model's repository, as `mistralai/Mistral-7B-Instruct-v0.3`",
-    )
-    .wire("model"),
-    argument_required: true,
-    instead: &["endpoint_url"],
-    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
-    explained: EXPLAINED,
-    // An endpoint's grammar takes all three kinds.
-    enforces: |_, _| Enforcement::Enforced,
-    build: super::Build::Model(build),
-    spoken: false,
-};
+use super::super::{Effect, OptionKind, OptionSpec};
 
 const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionSpec {
     OptionSpec::new(name, kind, doc).wire(name)
@@ -37,7 +10,8 @@ const fn call(name: &'static str, kind: OptionKind, doc: &'static str) -> Option
     OptionSpec { effect: Effect::Call, ..OptionSpec::new(name, kind, doc) }
 }
 
-static OPTIONS: &[OptionSpec] = &[
+/// The options that this provider has beside those of every server.
+pub static OPTIONS: &[OptionSpec] = &[
     model("temperature", OptionKind::Float(0.0, f64::MAX), "how freely tokens are chosen; 0 is the likeliest"),
     model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this"),
     model("top_k", OptionKind::Int(1, i64::MAX), "choose among this many of the likeliest tokens"),
@@ -65,11 +39,6 @@ static OPTIONS: &[OptionSpec] = &[
     )
     .default("by what stands before it: messages or `raw`"),
     OptionSpec::new(
-        "instruct",
-        OptionKind::Choice(&["mistral", "llama2", "llama3", "chatml", "zephyr", "gemma"]),
-        "the format that messages are rendered in, for an endpoint without a template of its own",
-    ),
-    OptionSpec::new(
         "provider",
         OptionKind::Text,
         "the inference provider, as `groq`; \"fastest\" and \"cheapest\" choose",
@@ -90,7 +59,8 @@ const STREAMS: &str = "answers always stream where the result is text: leave it 
 const CALLBACKS: &str = "a chain has no callbacks; a run shows what happens by itself: leave it out";
 const FIRST: &str = "the repository is the first argument: `hf-endpoint(\"mistralai/Mistral-7B-Instruct-v0.3\")`; an address of one's own is `endpoint_url:`";
 
-static EXPLAINED: &[(&str, &str)] = &[
+/// Spellings from elsewhere that are refused with a word on what to do instead.
+pub static EXPLAINED: &[(&str, &str)] = &[
     ("model", FIRST),
     ("model_id", FIRST),
     ("repo_id", FIRST),
@@ -115,55 +85,11 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("headers", "`api_key:` takes a secret for the header Authorization; other headers cannot be sent"),
     ("grammar", "a parser behind the model asks for it: `| json(Type)`"),
     ("response_format", "a parser behind the model asks for it: `| json(Type)`"),
+    (
+        "instruct",
+        "an endpoint with a chat template takes messages; for another the prompt says the format: `raw \"[INST]{{ question }}[/INST]\"`",
+    ),
     ("tools", "chainrun calls no tools"),
     ("num_ctx", "the server's own setting says how much its window holds: leave it out"),
     ("device", "the model runs on a server; `local(…)` runs here"),
 ];
-
-/// The host that Hugging Face's hosted models had until 2025.
-const OLD_HOST: &str = "api-inference.huggingface.co";
-
-fn build(config: &ModelConfig, _: &Arc<Context>) -> Result<Arc<dyn Provider>, ProviderError> {
-    let refused = |message: String| ProviderError::new(ErrorKind::Refused, message);
-    let (model, url) = (config.model(), config.text("endpoint_url"));
-    if config.argument.is_some() && model.trim().is_empty() {
-        return Err(refused("`hf-endpoint` needs a model's repository".to_owned())
-            .help("as in `hf-endpoint(\"mistralai/Mistral-7B-Instruct-v0.3\")`"));
-    }
-    if model.contains("://") {
-        return Err(refused(format!("`{model}` is an address, not a repository"))
-            .help(format!("write `hf-endpoint(endpoint_url: \"{model}\")`")));
-    }
-    if let Some(bad) = model.chars().find(|c| c.is_whitespace() || *c == '\\') {
-        return Err(refused(format!("`{model}` is no repository: it holds {bad:?}"))
-            .help("it is OWNER/NAME, as the address bar of huggingface.co shows it"));
-    }
-    if model.matches('/').count() > 1 {
-        return Err(refused(format!("`{model}` is no repository: it is OWNER/NAME, with one slash"))
-            .help("`local(\"./file.gguf\")` runs a file"));
-    }
-    if let Some(url) = &url {
-        if url.contains(OLD_HOST) {
-            return Err(refused(format!("`{OLD_HOST}` is no longer there: Hugging Face moved its models in 2025"))
-                .help("leave `endpoint_url:` out and name the repository: `hf-endpoint(\"OWNER/NAME\")`"));
-        }
-        BaseUrl::parse(url, 80).map_err(|e| {
-            refused(format!("`endpoint_url`: {e}")).help("an address is https://….endpoints.huggingface.cloud")
-        })?;
-        if config.options.contains_key("provider") {
-            return Err(refused(
-                "`provider:` chooses behind Hugging Face's router, and `endpoint_url:` goes past it".to_owned(),
-            )
-            .help("leave one of them out"));
-        }
-    }
-    if config.bool("do_sample") == Some(false) && config.float("temperature").is_some_and(|t| t > 0.0) {
-        return Err(refused("`do_sample: false` takes the likeliest token, and `temperature:` chooses".to_owned())
-            .help("leave one of them out"));
-    }
-    if config.texts("stop").is_some_and(|s| s.len() > 4) {
-        return Err(refused("`stop` takes at most four texts".to_owned()));
-    }
-    super::unspoken::check(config)?;
-    Ok(Unspoken::provider("hf-endpoint", "Ollama serves many of the same models: `ollama(\"mistral\")`"))
-}
