@@ -87,8 +87,11 @@ impl Direct {
                         _ => return None,
                     };
                     length += printed.len();
-                    out.push(printed, true);
-                    out.tainted.push(Tainted { name: source.clone(), text: printed.to_owned() });
+                    // What prints nothing is nothing that a control token could come from.
+                    if !printed.is_empty() {
+                        out.push(printed, true);
+                        out.tainted.push(Tainted { name: source.clone(), text: printed.to_owned() });
+                    }
                 }
             }
             if length > MOST {
