@@ -84,7 +84,7 @@ print(json.dumps({
 
 def bench(name):
     """The built program of a bench."""
-    command = ["cargo", "bench", "-q", "--no-run", "--bench", name, "--message-format=json"]
+    command = ["cargo", "build", "-q", "--release", "--bench", name, "--message-format=json"]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for message in map(json.loads, out.splitlines()):
         if message.get("executable") and message["target"]["name"] == name:
