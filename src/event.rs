@@ -231,6 +231,7 @@ pub struct Stopped;
 #[derive(Clone)]
 pub struct EventSender {
     channel: mpsc::Sender<Event>,
+    recorded: bool,
 }
 
 /// Events that may wait for a slow reader. With pieces of a few bytes this is a few kilobytes.
@@ -239,7 +240,14 @@ pub const EVENT_BUFFER: usize = 256;
 /// The event stream: where providers and the run put events, and where one reader takes them.
 pub fn channel() -> (EventSender, mpsc::Receiver<Event>) {
     let (channel, reader) = mpsc::channel(EVENT_BUFFER);
-    (EventSender { channel }, reader)
+    (EventSender { channel, recorded: true }, reader)
+}
+
+/// The event stream for a reader that keeps no record: events that only a record shows are not made, such as frames,
+/// stages and their values, prompts, and the pieces of answers that are not the run's result.
+pub fn channel_unrecorded() -> (EventSender, mpsc::Receiver<Event>) {
+    let (sender, reader) = channel();
+    (EventSender { recorded: false, ..sender }, reader)
 }
 
 impl EventSender {
@@ -249,6 +257,29 @@ impl EventSender {
     /// [`Stopped`] when nobody reads any more.
     pub async fn send(&self, frame: FrameId, node: Option<NodeId>, kind: EventKind) -> Result<(), Stopped> {
         self.channel.send(Event { frame, node, kind }).await.map_err(|_| Stopped)
+    }
+
+    /// Whether the reader keeps a record of the run.
+    pub fn recorded(&self) -> bool {
+        self.recorded
+    }
+
+    /// Sends an event that only a record of the run shows; `make` is called where one is kept.
+    ///
+    /// # Errors
+    /// [`Stopped`] when nobody reads any more.
+    pub async fn record(
+        &self,
+        frame: FrameId,
+        node: Option<NodeId>,
+        make: impl FnOnce() -> EventKind,
+    ) -> Result<(), Stopped> {
+        if self.recorded {
+            return self.send(frame, node, make()).await;
+        }
+        // A send gives other tasks their turn now and then, and so must this: a signal would be heard by nobody.
+        tokio::task::coop::consume_budget().await;
+        if self.channel.is_closed() { Err(Stopped) } else { Ok(()) }
     }
 }
 
@@ -262,6 +293,8 @@ pub struct Sink {
     pieces: u64,
     bytes: u64,
     max_bytes: u64,
+    /// Whether the pieces are for a record alone.
+    aside: bool,
     growing: Option<Box<dyn Growing>>,
 }
 
@@ -277,13 +310,20 @@ pub enum SinkClosed {
 impl Sink {
     /// A sink for one call at `node` in `frame`. Answers larger than `max_bytes` are refused.
     pub fn new(events: EventSender, frame: FrameId, node: NodeId, secrets: Arc<[Secret]>, max_bytes: u64) -> Self {
-        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes, growing: None }
+        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes, aside: false, growing: None }
     }
 
-    /// The same, which also tells how the value grows that `growing` makes of the answer.
+    /// The same, which also records how the value grows that `growing` makes of the answer.
     #[must_use]
-    pub fn growing(mut self, growing: Option<Box<dyn Growing>>) -> Self {
-        self.growing = growing;
+    pub fn growing(mut self, growing: impl FnOnce() -> Option<Box<dyn Growing>>) -> Self {
+        self.growing = if self.events.recorded { growing() } else { None };
+        self
+    }
+
+    /// The same, for an answer that is not the run's result: its pieces are for a record alone.
+    #[must_use]
+    pub fn aside(mut self, aside: bool) -> Self {
+        self.aside = aside;
         self
     }
 
@@ -307,6 +347,9 @@ impl Sink {
         }
         self.count(piece)?;
         self.pieces += 1;
+        if self.aside && self.growing.is_none() {
+            return self.record(|sink| EventKind::Token { text: sink.clean(piece) }).await;
+        }
         let text = self.clean(piece);
         let grown = self.growing.as_mut().map(|g| g.push(&text)).unwrap_or_default();
         self.send(EventKind::Token { text }).await?;
@@ -325,8 +368,7 @@ impl Sink {
             return Ok(());
         }
         self.count(piece)?;
-        let text = self.clean(piece);
-        self.send(EventKind::Reasoning { text }).await
+        self.record(|sink| EventKind::Reasoning { text: sink.clean(piece) }).await
     }
 
     /// Tells something of the call itself; its texts are redacted already.
@@ -335,6 +377,16 @@ impl Sink {
     /// The reader is gone.
     pub async fn tell(&mut self, kind: EventKind) -> Result<(), SinkClosed> {
         self.send(kind).await
+    }
+
+    /// Tells something of the call that only a record shows.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn record(&mut self, make: impl FnOnce(&Self) -> EventKind) -> Result<(), SinkClosed> {
+        let sink = &*self;
+        let sent = sink.events.record(sink.frame, Some(sink.node), || make(sink)).await;
+        sent.map_err(|Stopped| SinkClosed::Stopped)
     }
 
     /// Tells the person something.
@@ -351,6 +403,9 @@ impl Sink {
     /// # Errors
     /// The reader is gone.
     pub async fn logprobs(&mut self, tokens: &serde_json::Value) -> Result<(), SinkClosed> {
+        if !self.events.recorded {
+            return Ok(());
+        }
         let text = self.clean(&tokens.to_string());
         match serde_json::from_str(&text) {
             Ok(tokens) => self.send(EventKind::Logprobs { tokens }).await,

@@ -61,29 +61,27 @@ fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: 
         found.extend(missing.into_iter().filter(|d| told.insert((d.span, d.message.clone()))));
     }
     if args.signatures {
-        for chain in declarations.chains() {
-            if let Ok((plan, _)) = plan::lower(sources, &declarations, &settings, &loaded.name, chain) {
-                print_line(&signature(&plan));
-            }
+        for found in plan::signatures(sources, &declarations, &settings) {
+            print_line(&signature(&found));
         }
     }
     found
 }
 
 /// A chain as its callers see it: `meaning(word: string, tone: string = "plain") -> Meaning`.
-fn signature(plan: &plan::Plan) -> String {
+fn signature(found: &plan::Signature) -> String {
     let variable = |v: &plan::Variable| {
         let default = v.default.as_ref().map(|d| format!(" = {}", d.to_json())).unwrap_or_default();
         format!("{}: {}{default}", v.name, v.ty)
     };
-    let variables: Vec<String> = plan.variables.iter().filter(|v| v.used).map(variable).collect();
-    let input = if plan.stdin.is_some() { ", reads standard input" } else { "" };
-    let result = match plan.result_type() {
+    let variables: Vec<String> = found.variables.iter().map(variable).collect();
+    let input = if found.reads_stdin { ", reads standard input" } else { "" };
+    let result = match &found.result {
         // What is printed of them is their text.
-        crate::value::Type::Message | crate::value::Type::Raw => crate::value::Type::Text,
+        crate::value::Type::Message | crate::value::Type::Raw => &crate::value::Type::Text,
         other => other,
     };
-    format!("{}({}) -> {result}{input}", plan.chain, variables.join(", "))
+    format!("{}({}) -> {result}{input}", found.chain, variables.join(", "))
 }
 
 /// What a model needs and this machine does not have: weights, tokens, servers' names. `made` is its provider, where no

@@ -14,7 +14,7 @@ use super::result::{Closed, Output};
 use super::{FAILED, INTERRUPTED, WRONG};
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::event::{Event, EventKind, FrameId, channel};
+use crate::event::{Event, EventKind, FrameId, channel, channel_unrecorded};
 use crate::plan::{self, Declarations, Execs, Models, Plan};
 use crate::run::{Failure, Run};
 use crate::source::{Sources, Span};
@@ -135,7 +135,7 @@ async fn execute(
     sources: &Sources,
     console: &Console,
 ) -> u8 {
-    let (sender, reader) = channel();
+    let (sender, reader) = if args.events.is_some() { channel() } else { channel_unrecorded() };
     let events_on_stdout = args.events.as_deref().is_some_and(|p| p.as_os_str() == "-");
     let file = match args.events.as_ref().filter(|_| !events_on_stdout) {
         Some(path) => match std::fs::File::create(context.cwd.join(path)) {

@@ -214,7 +214,7 @@ impl Lowerer<'_> {
             fine &= self.column(name, name_use, said, columns, source);
             names.insert(name.clone(), Cell::Field(Ref::Input { up: 0 }, name.clone()));
         }
-        let rendering = Rendering { template, names, text: said.text.clone() };
+        let rendering = Rendering { template: Arc::new(template), names, text: said.text.clone() };
         role.filter(|_| fine).map(|role| (role, Arc::new(rendering)))
     }
 

@@ -15,6 +15,7 @@ use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
 use crate::source::{Sources, Span};
 use crate::syntax::ast::{DeclKind, File, Ident, Pipeline, TypeExpr};
+use crate::template::Template;
 use crate::value::{Type, Value};
 
 /// Stages that a chain may expand to, so that chains that use chains stay bounded.
@@ -81,12 +82,16 @@ pub(super) struct Lowerer<'a> {
     pub(super) lenient: bool,
     /// Data files that were read, by their true place.
     pub(super) tables: HashMap<PathBuf, Arc<Vec<Value>>>,
+    /// Templates by their text: a prompt that several chains use is compiled once.
+    pub(super) templates: HashMap<String, Arc<Template>>,
     pub(super) settings: &'a Settings,
     pub(super) diagnostics: Vec<Diagnostic>,
     types: TypeCaches,
     pub(super) variables: Vec<Variable>,
     /// How many of them, the first, the file declares: they stay from chain to chain.
     pub(super) declared: usize,
+    /// Those of them that the present chain reads.
+    pub(super) touched: Vec<usize>,
     pub(super) variable_index: HashMap<String, usize>,
     nodes: Vec<Node>,
     blocks: Vec<Block>,
@@ -233,11 +238,13 @@ impl<'a> Lowerer<'a> {
             entries: Vec::new(),
             lenient: false,
             tables: HashMap::new(),
+            templates: HashMap::new(),
             settings,
             diagnostics: Vec::new(),
             types: TypeCaches::new(),
             variables: Vec::new(),
             declared: 0,
+            touched: Vec::new(),
             variable_index: HashMap::new(),
             nodes: Vec::new(),
             blocks: Vec::new(),
@@ -254,8 +261,13 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Forgets the chain that was lowered; declared variables, types and models stay.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.forget_variables(self.declared);
+        for index in self.touched.drain(..) {
+            if let Some(variable) = self.variables.get_mut(index) {
+                variable.used = false;
+            }
+        }
         self.nodes.clear();
         self.blocks.clear();
         self.open.clear();
@@ -264,6 +276,12 @@ impl<'a> Lowerer<'a> {
         self.field_uses.clear();
         self.stdin = None;
         self.too_large = false;
+    }
+
+    /// Forgets the models that were read.
+    pub(super) fn forget_models(&mut self) {
+        self.models.clear();
+        self.model_ids.clear();
     }
 
     pub(super) fn error(&mut self, diagnostic: Diagnostic) {
@@ -286,7 +304,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Lowers a chain as the one that runs; the variables of its file are declared already.
-    fn root(&mut self, name: &str, chain: &ChainDecl) -> Option<BlockId> {
+    pub(super) fn root(&mut self, name: &str, chain: &ChainDecl) -> Option<BlockId> {
         let span = chain.name.map_or(chain.body.span, |n| n.span);
         // What a library's chain will be given is not known where it is checked by itself.
         let given = if self.lenient { Type::Any } else { Type::Text };
@@ -325,6 +343,11 @@ impl<'a> Lowerer<'a> {
             self.error(Diagnostic::error(Code::E211, last, message).also(result.span, "declared here"));
         }
         self.end(Some((wanted.clone(), result.span))).map(|id| (id, wanted))
+    }
+
+    /// The type of a block's value.
+    pub(super) fn result_type(&self, id: BlockId) -> Type {
+        super::result_type(&self.blocks, &self.nodes, id)
     }
 
     /// Opens a block.

@@ -24,6 +24,7 @@ mod paths;
 mod pictures;
 mod prompts;
 mod scope;
+mod signatures;
 mod spreading;
 mod stages;
 mod templating;
@@ -48,6 +49,7 @@ pub use library::{Libraries, Library};
 pub use lower::{Checked, Execs, Override, Settings, check, lower};
 pub use paths::project;
 pub use pictures::Picture;
+pub use signatures::{Signature, signatures};
 
 use crate::event::NodeId;
 use crate::parsers::Parser;
@@ -170,7 +172,7 @@ pub enum Cell {
 #[derive(Debug)]
 pub struct Rendering {
     /// The template.
-    pub template: Template,
+    pub template: Arc<Template>,
     /// Where each of its names comes from.
     pub names: IndexMap<String, Cell>,
     /// The string in the file.
@@ -334,11 +336,7 @@ impl Plan {
 
     /// The type of the chain's value.
     pub fn result_type(&self) -> Type {
-        let block = self.block(self.entry);
-        if let Some((ty, _)) = &block.result {
-            return ty.clone();
-        }
-        block.nodes.last().map_or(Type::Null, |id| self.node(*id).ty.clone())
+        result_type(&self.blocks, &self.nodes, self.entry)
     }
 
     /// Every call of a model, in the order of the file.
@@ -347,5 +345,15 @@ impl Plan {
             NodeKind::Ask(ask) => Some((NodeId(i as u32), &**ask)),
             _ => None,
         })
+    }
+}
+
+/// The type of a block's value.
+fn result_type(blocks: &[Block], nodes: &[Node], id: BlockId) -> Type {
+    let block = &blocks[id.0 as usize];
+    match (&block.result, block.nodes.last()) {
+        (Some((ty, _)), _) => ty.clone(),
+        (None, Some(last)) => nodes[last.0 as usize].ty.clone(),
+        (None, None) => Type::Null,
     }
 }

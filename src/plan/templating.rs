@@ -42,12 +42,19 @@ pub fn template_error(error: TemplateError, whole: Span, locate: impl Fn(&Range<
 impl Lowerer<'_> {
     /// Compiles a template and resolves its names.
     pub(super) fn template(&mut self, text: &Str, place: &Place) -> Option<Arc<Rendering>> {
-        let template = match Template::compile(&text.text) {
-            Ok(template) => template,
-            Err(e) => {
-                self.error(template_error(e, text.span, |r| text.locate(r)));
-                return None;
-            }
+        let template = match self.templates.get(&text.text) {
+            Some(template) => template.clone(),
+            None => match Template::compile(&text.text) {
+                Ok(template) => {
+                    let template = Arc::new(template);
+                    self.templates.insert(text.text.clone(), template.clone());
+                    template
+                }
+                Err(e) => {
+                    self.error(template_error(e, text.span, |r| text.locate(r)));
+                    return None;
+                }
+            },
         };
         let mut fine = true;
         for (name, range) in template.bound() {

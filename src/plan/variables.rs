@@ -102,7 +102,9 @@ impl Lowerer<'_> {
     pub(super) fn variable(&mut self, name: &str, span: Span, infer: &Type, known: &[String]) -> Option<(usize, Type)> {
         if let Some(index) = self.variable_index.get(name).copied() {
             let variable = &mut self.variables[index];
-            variable.used = true;
+            if !std::mem::replace(&mut variable.used, true) && index < self.declared {
+                self.touched.push(index);
+            }
             if variable.inferred && variable.ty == Type::Text && *infer != Type::Text {
                 variable.ty = infer.clone();
             }

@@ -232,7 +232,17 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn count(text: &str) -> u64 {
-    text.split_whitespace().count() as u64
+    if !text.is_ascii() {
+        return text.split_whitespace().count() as u64;
+    }
+    let mut words = 0;
+    let mut space = true;
+    for byte in text.bytes() {
+        let now = matches!(byte, b'\t'..=b'\r' | b' ');
+        words += u64::from(space && !now);
+        space = now;
+    }
+    words
 }
 
 fn prompt_words(request: &Request) -> u64 {
@@ -349,6 +359,14 @@ mod tests {
         assert_eq!(pieces, ["a", "  tuber \n"]);
         assert_eq!(answer.usage, Usage { input: Some(5), output: Some(2) });
         assert_eq!(answer.model, "fake");
+    }
+
+    #[test]
+    fn words_are_counted_alike_in_every_script() {
+        let all: String = (0..=127u8).map(char::from).flat_map(|c| ['x', c]).collect();
+        for text in ["", " ", "a", " a  b\tc\u{b}d\n", "é a\u{a0}b", all.as_str()] {
+            assert_eq!(count(text), text.split_whitespace().count() as u64, "{text:?}");
+        }
     }
 
     #[test]

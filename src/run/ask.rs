@@ -1,5 +1,6 @@
 //! Asking a model: fallbacks, retries, time-outs, parsing and repair.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,7 +146,8 @@ impl<'a> Run<'a> {
         loop {
             let mut sink =
                 Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response())
-                    .growing(ask.reader().and_then(Parser::stream));
+                    .aside(!ask.live)
+                    .growing(|| ask.reader().and_then(Parser::stream));
             provider.fetch(&mut sink).await?;
             let prepared = match provider.prepare(fit.request()) {
                 Ok(prepared) => prepared,
@@ -161,9 +163,7 @@ impl<'a> Run<'a> {
             self.called(config, attempt, &prepared, &mut sink).await?;
             let error = match self.one_try(config, provider.as_ref(), fit.request(), &prepared, &mut sink).await {
                 Ok(answer) => {
-                    let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
-                    let kind = EventKind::ModelAnswered { finish, usage, seconds, cached: false };
-                    self.events.send(frame.id, Some(id), kind).await.map_err(cancelled)?;
+                    sink.record(|_| answered(&answer, false)).await?;
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
                     return Ok(Answered { answer, unsaved, growing: sink.take_growing() });
                 }
@@ -196,10 +196,12 @@ impl<'a> Run<'a> {
         prepared: &Prepared,
         sink: &mut Sink,
     ) -> Result<(), ProviderError> {
-        let prompt = sink.redact(&shown(prepared));
-        let (provider, model) = (config.spec.name, config.shown_model());
-        let kind = EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0 };
-        Ok(sink.tell(kind).await?)
+        let called = |sink: &Sink| {
+            let prompt = sink.redact(&shown(prepared));
+            let (provider, model) = (config.spec.name, config.shown_model());
+            EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0 }
+        };
+        Ok(sink.record(called).await?)
     }
 
     /// The answer that is kept from an earlier call, passed on like one that comes.
@@ -227,8 +229,7 @@ impl<'a> Run<'a> {
         }
         sink.text(&answer.text).await?;
         answer.seconds = started.elapsed().as_secs_f64();
-        let (finish, usage, seconds) = (answer.finish, answer.usage, answer.seconds);
-        sink.tell(EventKind::ModelAnswered { finish, usage, seconds, cached: true }).await?;
+        sink.record(|_| answered(&answer, true)).await?;
         Ok(Some(answer))
     }
 
@@ -304,6 +305,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What a record shows of an answer that is whole.
+fn answered(answer: &Answer, cached: bool) -> EventKind {
+    EventKind::ModelAnswered { finish: answer.finish, usage: answer.usage, seconds: answer.seconds, cached }
+}
+
 /// What helps where an answer is cut.
 const MORE_TOKENS: &str = "`max_tokens:` on the model allows more, within its context window";
 
@@ -354,16 +360,15 @@ fn backoff(attempt: u32, frame: FrameId) -> Duration {
 const SHOWN: usize = 2_000;
 
 /// A prepared call as events show it.
-fn shown(prepared: &Prepared) -> String {
-    let mut text = match prepared {
-        Prepared::Http { body, .. } => Prepared::shown_body(body).to_string(),
-        Prepared::Text { text, .. } => text.clone(),
-        Prepared::Script { prompt } => prompt.clone(),
+fn shown(prepared: &Prepared) -> Cow<'_, str> {
+    let text: Cow<'_, str> = match prepared {
+        Prepared::Http { body, .. } => Prepared::shown_body(body).to_string().into(),
+        Prepared::Text { text, .. } => text.into(),
+        Prepared::Script { prompt } => prompt.into(),
     };
-    if text.len() > SHOWN {
-        let end = (0..=SHOWN).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
+    if text.len() <= SHOWN {
+        return text;
     }
-    text
+    let end = (0..=SHOWN).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    format!("{}…", &text[..end]).into()
 }

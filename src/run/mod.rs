@@ -83,12 +83,12 @@ impl<'a> Run<'a> {
     /// A stage failed and nothing took its place, or the run was stopped.
     pub async fn value(&self, place: impl Fn(crate::source::Span) -> String) -> Result<Value, Failure> {
         let place: &dyn Fn(crate::source::Span) -> String = &place;
-        let started = EventKind::RunStarted {
+        let started = || EventKind::RunStarted {
             file: self.plan.file.clone(),
             chain: self.plan.chain.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
-        self.events.send(FrameId(0), None, started).await?;
+        self.events.record(FrameId(0), None, started).await?;
         let frame = self.open(None, self.plan.entry, "", None, Vec::new(), None).await?;
         self.block(frame, place).await
     }
@@ -107,12 +107,17 @@ impl<'a> Run<'a> {
         self.frames.set(id.0 + 1);
         let slots = self.plan.block(block).nodes.len();
         let frame = Rc::new(Frame::new(id, block, slots, parent.cloned(), input, arguments, failure));
-        let kind = EventKind::FrameOpened { parent: parent.map(|p| p.id), key: key.to_owned() };
-        self.events.send(id, None, kind).await?;
+        let opened = || EventKind::FrameOpened { parent: parent.map(|p| p.id), key: key.to_owned() };
+        self.events.record(id, None, opened).await?;
         Ok(frame)
     }
 
     async fn tell(&self, frame: &Frame, node: NodeId, kind: EventKind) -> Result<(), Failure> {
         Ok(self.events.send(frame.id, Some(node), kind).await?)
+    }
+
+    /// Tells what only a record of the run shows.
+    async fn record(&self, frame: &Frame, node: NodeId, make: impl FnOnce() -> EventKind) -> Result<(), Failure> {
+        Ok(self.events.record(frame.id, Some(node), make).await?)
     }
 }

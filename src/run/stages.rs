@@ -30,10 +30,10 @@ impl<'a> Run<'a> {
             let mut last = Value::Null;
             for (i, id) in block.nodes.iter().enumerate() {
                 let node = self.plan.node(*id);
-                let started = EventKind::StageStarted { place: place(node.span), stage: stage_name(&node.kind) };
-                self.tell(&frame, *id, started).await?;
+                let started = || EventKind::StageStarted { place: place(node.span), stage: stage_name(&node.kind) };
+                self.record(&frame, *id, started).await?;
                 let slot = self.stage(&frame, *id, node, place).await?;
-                self.tell(&frame, *id, EventKind::StageFinished { value: brief(&slot.value) }).await?;
+                self.record(&frame, *id, || EventKind::StageFinished { value: brief(&slot.value) }).await?;
                 last = slot.value.clone();
                 if let Some(at) = frame.slots.borrow_mut().get_mut(i) {
                     *at = Some(slot);

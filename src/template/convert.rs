@@ -223,7 +223,12 @@ fn index(i: i64, len: usize) -> Option<usize> {
 /// The value that a path leads to.
 pub(super) fn follow(path: &[PathPart], scope: &dyn Scope) -> Option<Value> {
     let (first, rest) = path.split_first()?;
-    rest.iter().try_fold(scope.get(first.text()?)?, |value, part| take(&value, part))
+    walk(scope.get(first.text()?)?, rest)
+}
+
+/// The value that the steps behind a name lead to.
+pub(super) fn walk(value: Value, steps: &[PathPart]) -> Option<Value> {
+    steps.iter().try_fold(value, |value, part| take(&value, part))
 }
 
 /// The first step of a path that leads nowhere, and the names that would have led on.

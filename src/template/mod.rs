@@ -1,6 +1,7 @@
 //! Templates and expressions: minijinja's language, made strict, with the place of every name.
 
 mod convert;
+mod direct;
 mod engine;
 mod error;
 mod guard;
@@ -12,6 +13,7 @@ mod walk;
 mod tests;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use minijinja::Environment;
 
@@ -19,6 +21,7 @@ pub use error::TemplateError;
 pub use names::{NameUse, PathPart};
 
 use crate::value::{Segment, Tainted, Value};
+use direct::Direct;
 use engine::Edits;
 
 /// Where a template's free names get their values.
@@ -73,7 +76,11 @@ pub struct Template {
     names: Vec<NameUse>,
     bound: Vec<(String, Range<usize>)>,
     edits: Edits,
-    engine: Option<Environment<'static>>,
+    /// Whether there is no template part at all.
+    plain: bool,
+    direct: Option<Direct>,
+    /// Loaded when first needed, where there is a direct way: parsed, such a text has no fault that loading could find.
+    engine: OnceLock<Environment<'static>>,
 }
 
 impl Template {
@@ -87,16 +94,31 @@ impl Template {
             names: Vec::new(),
             bound: Vec::new(),
             edits: Edits::default(),
-            engine: None,
+            plain: true,
+            direct: None,
+            engine: OnceLock::new(),
         };
         if !text.contains("{{") && !text.contains("{%") {
             return Ok(template);
         }
         guard::check(text, false)?;
         let found = walk::template(text)?;
-        template.engine = Some(engine::load(text, &found.edits)?);
+        (template.plain, template.direct) = (false, found.direct);
         (template.names, template.bound, template.edits) = (found.names, found.bound, found.edits);
+        if template.direct.is_none() {
+            template.engine()?;
+        }
         Ok(template)
+    }
+
+    fn engine(&self) -> Result<&Environment<'static>, TemplateError> {
+        match self.engine.get() {
+            Some(engine) => Ok(engine),
+            None => {
+                let loaded = engine::load(&self.text, &self.edits)?;
+                Ok(self.engine.get_or_init(|| loaded))
+            }
+        }
     }
 
     /// The text as written.
@@ -116,7 +138,7 @@ impl Template {
 
     /// Whether the text has no template part at all.
     pub fn is_plain(&self) -> bool {
-        self.engine.is_none()
+        self.plain
     }
 
     /// Renders the template.
@@ -124,11 +146,20 @@ impl Template {
     /// # Errors
     /// What fails first: an undefined name, a printed null, a filter that cannot take its value, a limit.
     pub fn render(&self, scope: &dyn Scope) -> Result<Rendered, TemplateError> {
-        let mut out = Rendered::default();
-        let Some(env) = &self.engine else {
+        if self.plain {
+            let mut out = Rendered::default();
             out.push(&self.text, false);
             return Ok(out);
-        };
+        }
+        match self.direct.as_ref().and_then(|direct| direct.render(scope)) {
+            Some(out) => Ok(out),
+            None => self.engine_render(scope),
+        }
+    }
+
+    fn engine_render(&self, scope: &dyn Scope) -> Result<Rendered, TemplateError> {
+        let mut out = Rendered::default();
+        let env = self.engine()?;
         let words = |e| error::run_time(&e, &self.text, &self.edits, &self.names, scope);
         let template = env.get_template(engine::NAME).map_err(words)?;
         let (text, spans) = template.render_with_spans(engine::context(&self.names, scope)).map_err(words)?;

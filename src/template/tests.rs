@@ -349,3 +349,37 @@ fn compiling_is_cheap() {
     }
     assert!(start.elapsed() < std::time::Duration::from_millis(500), "{:?} for 1000", start.elapsed());
 }
+
+#[test]
+fn text_and_paths_alone_give_without_the_engine_what_it_gives() {
+    let mut message = crate::value::Message::new(crate::value::Role::Assistant, "said <b>");
+    message.text.push_str(" \"x\"");
+    let inner =
+        Value::Map(Arc::new(IndexMap::from([("items".to_owned(), Value::list(vec!["a".into(), Value::Int(-3)]))])));
+    let scope = IndexMap::from([
+        ("x".to_owned(), Value::from("a {{ x }}\n")),
+        ("n".to_owned(), Value::Int(7)),
+        ("m".to_owned(), Value::Message(Arc::new(message))),
+        ("map".to_owned(), inner),
+        ("empty".to_owned(), Value::from("")),
+    ]);
+    let direct = [
+        "{{ x }}",
+        "a {{x}}b{{ n }} {{ x }}",
+        "  {{- x -}}  \n  and\n{{ empty }}\n",
+        "{{ m }} {{ m.text }} {{ m.role }} {{ m['content'] }}",
+        "{{ map.items[0] }}{{ map[\"items\"][-1] }}{{ map.items.1 }}",
+        "{% raw %}{{ no }}{% endraw %}{{ n }}",
+        "{# no comment #}{{ x }}é{{ n }}",
+    ];
+    for text in direct {
+        let template = Template::compile(text).unwrap();
+        let out = template.direct.as_ref().and_then(|d| d.render(&scope));
+        assert_eq!(out, Some(template.engine_render(&scope).unwrap()), "{text}");
+    }
+    // What is wrong is said by the engine.
+    for text in ["{{ y }}", "{{ m.seconds }}", "{{ map.items[2] }}", "{{ x.upper }}", "{{ map }}", "{{ x | upper }}"] {
+        let template = Template::compile(text).unwrap();
+        assert_eq!(template.direct.as_ref().and_then(|d| d.render(&scope)), None, "{text}");
+    }
+}

@@ -6,6 +6,7 @@ use minijinja::machinery::ast::{BinOpKind, Call, CallArg, Expr, Macro, Spanned, 
 use minijinja::machinery::{self, Span};
 use minijinja::value::{Value as Inner, ValueKind};
 
+use super::direct::Direct;
 use super::engine::{self, Edits};
 use super::error::{self, meant};
 use super::{NameUse, PathPart, TemplateError};
@@ -15,6 +16,8 @@ pub(super) struct Found {
     pub(super) names: Vec<NameUse>,
     pub(super) bound: Vec<(String, Range<usize>)>,
     pub(super) edits: Edits,
+    /// The template, where it needs no engine.
+    pub(super) direct: Option<Direct>,
     /// The path that an expression is, where it is nothing else.
     pub(super) path: Option<Vec<PathPart>>,
     /// The value of an expression that is a literal.
@@ -27,6 +30,7 @@ pub(super) fn template(text: &str) -> Result<Found, TemplateError> {
         .map_err(|e| error::compile_time(&e, text, &Edits::default()))?;
     let mut walk = Walk::new(text);
     walk.statement(&tree);
+    walk.found.direct = Direct::of(&tree, text);
     walk.end()
 }
 
@@ -52,12 +56,12 @@ fn literal(tree: &Expr<'_>) -> Option<Inner> {
     }
 }
 
-fn range(span: Span) -> Range<usize> {
+pub(super) fn range(span: Span) -> Range<usize> {
     span.start_offset as usize..span.end_offset as usize
 }
 
 /// The path that `tree` is, if it is one.
-fn path(tree: &Expr<'_>) -> Option<NameUse> {
+pub(super) fn path(tree: &Expr<'_>) -> Option<NameUse> {
     let mut parts = Vec::new();
     let mut last: Option<Range<usize>> = None;
     let mut at = tree;
@@ -100,7 +104,14 @@ struct Walk<'t> {
 
 impl<'t> Walk<'t> {
     fn new(text: &'t str) -> Self {
-        let found = Found { names: Vec::new(), bound: Vec::new(), edits: Edits::default(), path: None, literal: None };
+        let found = Found {
+            names: Vec::new(),
+            bound: Vec::new(),
+            edits: Edits::default(),
+            direct: None,
+            path: None,
+            literal: None,
+        };
         Walk { text, scopes: vec![Vec::new()], found, fault: None }
     }
 

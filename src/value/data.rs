@@ -116,49 +116,7 @@ impl Value {
 
     /// The value as messages show it: JSON, shortened to about `most` characters.
     pub fn show(&self, most: usize) -> String {
-        let text = self.beginning(&mut (most + 1)).to_string();
-        if text.chars().count() <= most {
-            return text;
-        }
-        text.chars().take(most).chain(['…']).collect()
-    }
-
-    /// The value as JSON up to `left` characters of its leaves, so that long lists are not copied to be cut.
-    fn beginning(&self, left: &mut usize) -> serde_json::Value {
-        use serde_json::Value as Json;
-        let mut text = |text: &str| {
-            let cut: String = text.chars().take(*left).collect();
-            *left = left.saturating_sub(cut.chars().count().max(1));
-            Json::from(cut)
-        };
-        match self {
-            Value::Text(t) => text(t),
-            Value::Message(m) => serde_json::json!({ "role": m.role.name(), "text": text(&m.text) }),
-            Value::List(items) => {
-                let mut out = Vec::new();
-                for item in items.iter() {
-                    if *left == 0 {
-                        break;
-                    }
-                    out.push(item.beginning(left));
-                }
-                Json::Array(out)
-            }
-            Value::Map(map) => {
-                let mut out = serde_json::Map::new();
-                for (key, value) in map.iter() {
-                    if *left == 0 {
-                        break;
-                    }
-                    out.insert(key.clone(), value.beginning(left));
-                }
-                Json::Object(out)
-            }
-            other => {
-                *left = left.saturating_sub(1);
-                other.to_json()
-            }
-        }
+        super::shown::shown(self, most)
     }
 }
 
@@ -317,23 +275,4 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     rows[a.len() * width + b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_value_is_shown_as_its_json_begins() {
-        let short = Value::list(vec![Value::Int(1), Value::from("a\"b"), Value::Null]);
-        assert_eq!(short.show(60), "[1,\"a\\\"b\",null]");
-        let map = IndexMap::from([("k".to_owned(), Value::from("x".repeat(500)))]);
-        let long = Value::list(vec![Value::Map(Arc::new(map)), Value::list(vec![Value::Int(7); 300])]);
-        let whole = long.to_json().to_string();
-        for most in [0, 1, 5, 6, 7, 100, 505, 510, 600] {
-            let expected: String = whole.chars().take(most).chain(['…']).collect();
-            assert_eq!(long.show(most), expected);
-        }
-        assert_eq!(long.show(whole.len()), whole);
-    }
 }

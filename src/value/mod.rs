@@ -9,6 +9,7 @@ mod recursive;
 mod schema;
 mod schema_import;
 mod secret;
+mod shown;
 mod types;
 
 pub use constraint::Constraint;
