@@ -338,7 +338,7 @@ fn models_are_held_to_what_the_parser_takes() {
     assert_eq!(format("", "json"), Some(json!("json")));
     assert_eq!(format("", "json([int])"), Some(json!({ "type": "array", "items": { "type": "integer" } })));
     assert_eq!(format("constrain: false", "json([int])"), None);
-    assert_eq!(format("", "list"), None);
+    assert_eq!(format("", "list"), Some(json!({ "type": "array", "items": { "type": "string" } })));
     assert_eq!(format("", "text"), None);
     assert_eq!(format("", "regex(\"(?P<n>[0-9])\", full: true)"), None);
     let server = scripted(vec![says("three")]);
