@@ -54,7 +54,8 @@ pub fn run(data: &[u8]) {
     // before a table show too late what the lines were: then the result takes the place of what was told.
     let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     let late = match parser.name() {
-        "json" => false,
+        // Within a string that is open, the end of reasoning is text until the answer ends there.
+        "json" => has(&["</think>"]),
         "csv" => has(&["</think>", "```", ":"]) || text.lines().any(|line| line.trim().is_empty()),
         _ => has(&["</think>", "```"]),
     };
