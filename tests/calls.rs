@@ -242,6 +242,8 @@ fn a_kept_answer_needs_no_connection() {
         first.ok("tuber\n");
         assert!(first.events.iter().all(|e| e.get("cached").is_none()));
         assert_eq!(server.requests()[0].header("authorization"), Some("Bearer s3cr3t-value"));
+        // What is asked of the model before the call may have had a connection of its own.
+        let connections = server.connections();
         for words in [&[][..], &["--offline"], &["--no-stream"], &["--json"]] {
             let run = place.run(&text, words);
             assert!(run.code == Some(0) && run.out.contains("tuber"), "{}", run.err);
@@ -252,7 +254,7 @@ fn a_kept_answer_needs_no_connection() {
             assert_eq!(run.of("model_answered")[0]["cached"], true);
             assert_eq!(run.of("token").len(), 1);
         }
-        assert_eq!((server.requests().len(), server.connections()), (1, 1));
+        assert_eq!((server.requests().len(), server.connections()), (1, connections));
         // Another option, prompt or model is another call.
         place.run(&text.replace("temperature: 0", "temperature: 1"), &[]).ok("tuber\n");
         place.run(&text.replace("\"Hi\"", "\"Ho\""), &[]).ok("tuber\n");

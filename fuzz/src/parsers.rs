@@ -57,7 +57,8 @@ pub fn run(data: &[u8]) {
         // Within a string that is open, the end of reasoning is text until the answer ends there.
         "json" => has(&["</think>"]),
         "csv" => has(&["</think>", "```", ":"]) || text.lines().any(|line| line.trim().is_empty()),
-        _ => has(&["</think>", "```"]),
+        // A list that begins as JSON and turns out to be none is told as far as it was.
+        _ => has(&["</think>", "```", "["]),
     };
     if let (Ok(whole), Some(told), false) = (&whole, &pieces, late) {
         assert_eq!(floats(told), floats(&whole.to_json()), "what was told differs from the value");
