@@ -133,6 +133,14 @@ impl ProviderError {
         self.help.push(text.into());
         self
     }
+
+    /// The same without secrets: a server's own words may repeat what it was sent.
+    #[must_use]
+    pub fn redacted(mut self, sink: &Sink) -> Self {
+        self.message = sink.redact(&self.message);
+        self.help = self.help.iter().map(|line| sink.redact(line)).collect();
+        self
+    }
 }
 
 impl From<crate::event::SinkClosed> for ProviderError {

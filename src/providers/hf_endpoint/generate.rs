@@ -163,17 +163,7 @@ impl Provider for Generate {
         prepared: &'a Prepared,
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>> {
-        Box::pin(async move {
-            match self.ask(request, prepared, sink).await {
-                Ok(answer) => Ok(answer),
-                // A server's own words may repeat what it was sent.
-                Err(mut error) => {
-                    error.message = sink.redact(&error.message);
-                    error.help = error.help.iter().map(|line| sink.redact(line)).collect();
-                    Err(error)
-                }
-            }
-        })
+        Box::pin(async move { self.ask(request, prepared, sink).await.map_err(|error| error.redacted(sink)) })
     }
 
     fn secrets(&self) -> Vec<Secret> {

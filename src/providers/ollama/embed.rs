@@ -100,13 +100,7 @@ impl Embedder for OllamaEmbedder {
         texts: &'a [String],
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Embeddings, ProviderError>> {
-        Box::pin(async move {
-            self.ask(texts).await.map_err(|mut error| {
-                error.message = sink.redact(&error.message);
-                error.help = error.help.iter().map(|line| sink.redact(line)).collect();
-                error
-            })
-        })
+        Box::pin(async move { self.ask(texts).await.map_err(|error| error.redacted(sink)) })
     }
 
     fn secrets(&self) -> Vec<Secret> {

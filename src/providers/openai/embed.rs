@@ -143,13 +143,7 @@ impl Embedder for OpenAiEmbedder {
         texts: &'a [String],
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Embeddings, ProviderError>> {
-        Box::pin(async move {
-            self.ask(texts, sink).await.map_err(|mut error| {
-                error.message = sink.redact(&error.message);
-                error.help = error.help.iter().map(|line| sink.redact(line)).collect();
-                error
-            })
-        })
+        Box::pin(async move { self.ask(texts, sink).await.map_err(|error| error.redacted(sink)) })
     }
 
     fn secrets(&self) -> Vec<Secret> {
