@@ -268,8 +268,7 @@ mod tests {
                 assert_eq!(streamed(text, size), (Json::Null, None), "{text} by {size}");
             }
         }
-        for text in
-            ["\"a\" is {\"a\": 1}", "\"Sure\": {\"a\": 1}", "<think>\"</think>{\"a\": 1}", "\"Sure: {\"a\": 1}"]
+        for text in ["\"a\" is {\"a\": 1}", "\"Sure\": {\"a\": 1}", "<think>\"</think>{\"a\": 1}", "\"Sure: {\"a\": 1}"]
         {
             for size in [1, 2, 3, 1000] {
                 let whole = find(text).map(|(_, v)| v.to_json());
