@@ -36,4 +36,6 @@ pub mod plan;
 
 pub mod run;
 
+pub mod testing;
+
 pub mod cli;

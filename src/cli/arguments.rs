@@ -33,6 +33,7 @@ impl Cli {
             None => self.run.offline,
             Some(Command::Explain(args)) => args.run.offline,
             Some(Command::Models(args)) => args.offline,
+            Some(Command::Test(args)) => args.offline,
             _ => false,
         }
     }
@@ -43,6 +44,13 @@ impl Cli {
 pub enum Command {
     /// Report everything that is wrong with files, without running anything
     Check(CheckArgs),
+    /// Run the tests of files
+    #[command(
+        after_help = "Exit codes: 0 all passed, 1 an assertion failed, 2 usage or .chain error, 3 a run failed, \
+                            4 no test selected,\n5 a recording missing or a snapshot pending, 6 a budget spent, \
+                            130 interrupted. Of several the first of 130, 2, 3, 6, 5, 1."
+    )]
+    Test(TestArgs),
     /// Print every effective option with its origin and the rendered prompts, no model is called;
     /// or, for the code of a diagnostic as E204, what it means
     #[command(
@@ -145,6 +153,50 @@ pub struct CheckArgs {
     /// Print errors alone
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Which tests run, and how.
+#[derive(Args)]
+pub struct TestArgs {
+    /// The .chain files, or folders of them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Run the tests whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Run the tests with this tag
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Run the I-th of N parts of the tests
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// Cases that run at a time
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Stop at the first case that does not pass
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Stop when this is spent: tokens=N, calls=N, time=10m, with commas between
+    #[arg(long, value_name = "LIMITS")]
+    pub budget: Option<String>,
+    /// Accept every snapshot as it is now
+    #[arg(long)]
+    pub accept: bool,
+    /// Write the run log, JSON lines, to FILE
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
+    #[arg(long = "model", value_name = "[NAME=]MODEL")]
+    pub models: Vec<String>,
+    /// Let `exec` run the commands that the files name
+    #[arg(long)]
+    pub allow_exec: bool,
+    /// Print what did not pass, and nothing else
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Reach nothing but this machine
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// What is explained.

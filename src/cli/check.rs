@@ -54,6 +54,13 @@ fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: 
     if found.iter().any(|d| d.severity == Severity::Error) {
         return found;
     }
+    let (tests, wrong) = plan::testing::collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name);
+    found.extend(wrong);
+    // Values that do not fit a variable are known before anything runs, too.
+    found.extend(tests.iter().filter_map(|test| crate::testing::prepare(test).err()).flatten());
+    if found.iter().any(|d| d.severity == Severity::Error) {
+        return found;
+    }
     let severity = if args.ready { Severity::Error } else { Severity::Note };
     let mut told = HashSet::new();
     for (entry, made) in checked.models.iter().zip(&made).take(checked.asked) {

@@ -72,6 +72,23 @@ impl Console {
         }
     }
 
+    /// Shows how many of `all` things are done.
+    pub fn counted(&self, what: &str, done: u64, all: u64) {
+        if !self.terminal || self.quiet {
+            return;
+        }
+        let Ok(mut bar) = self.bar.lock() else { return };
+        let shown = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(all);
+            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} eta {eta}") {
+                bar.set_style(style);
+            }
+            bar.set_message(what.to_owned());
+            bar
+        });
+        shown.set_position(done);
+    }
+
     /// Writes to standard error; a closed one is no reason to stop.
     pub fn write(&self, text: &str) {
         if let Ok(mut bar) = self.bar.lock()

@@ -15,6 +15,8 @@ mod models;
 mod page;
 mod result;
 mod run;
+mod selection;
+mod test;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -80,6 +82,7 @@ fn start() -> u8 {
     match cli.command {
         None => run::run(&cli.run, &context),
         Some(Command::Check(args)) => check::check(&args, &context),
+        Some(Command::Test(args)) => test::test(&args, &context),
         Some(Command::Explain(args)) => match page::asked(&args.run) {
             Some(word) => page::print(word, &args.run, &context),
             None => explain::explain(&args.run, &context),

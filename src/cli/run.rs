@@ -180,7 +180,7 @@ async fn execute(
 }
 
 /// Waits for Ctrl-C or, where there are such signals, a request to terminate.
-async fn interrupted() {
+pub async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

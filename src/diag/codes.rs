@@ -90,6 +90,10 @@ codes! {
     E231;
     /// A command of `exec`, which runs only where the person who runs the file allows it.
     E232;
+    /// A test that tests nothing, or a line of a test that says nothing.
+    E240;
+    /// An assertion that does not exist, or that is given what it does not take.
+    E241;
     /// A `--var` or a key of `--vars` that the chain does not have.
     E301;
     /// A variable without a value.

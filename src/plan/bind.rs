@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::cell::{OptionCell, Resolve};
 use super::values::convert;
-use super::{ModelEntry, Plan, Ref, Variable};
+use super::{ModelEntry, ModelId, Plan, Ref, Variable};
 use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
@@ -278,10 +278,28 @@ impl Resolve for Variables<'_> {
 /// # Errors
 /// Options that do not fit, secrets that are missing, what a provider cannot be made of.
 pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) -> Result<Models, Vec<Diagnostic>> {
+    build_models_but(plan, variables, context, &|_| None)
+}
+
+/// The same, with what `stands_in` gives in the place of a model: nothing of that model is read then.
+///
+/// # Errors
+/// As [`build_models`].
+pub fn build_models_but(
+    plan: &Plan,
+    variables: &[Value],
+    context: &Arc<Context>,
+    stands_in: &dyn Fn(ModelId) -> Option<(ModelConfig, Arc<dyn Provider>)>,
+) -> Result<Models, Vec<Diagnostic>> {
     let mut wrong = Vec::new();
     let (mut configs, mut providers) = (Vec::new(), Vec::new());
     let mut secrets: Vec<Secret> = Vec::new();
-    for entry in &plan.models {
+    for (i, entry) in plan.models.iter().enumerate() {
+        if let Some((config, provider)) = stands_in(ModelId(i as u32)) {
+            configs.push(config);
+            providers.push(provider);
+            continue;
+        }
         match config(&plan.secrets, entry, variables, context, &mut secrets) {
             Ok(config) => match made(entry, &config, context) {
                 Ok(provider) => {

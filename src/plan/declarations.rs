@@ -176,6 +176,8 @@ impl<'a> Declarations<'a> {
                     self.name(name, Named::Imported(*number, &name.name), diagnostics);
                 }
             }
+            // Tests are looked at by themselves: nothing else names them.
+            DeclKind::Test(_) => {}
             DeclKind::Later { keyword, name } => {
                 let span = name.as_ref().map_or(decl.span, |n| n.span);
                 diagnostics.push(later(span, &format!("`{keyword}`")));

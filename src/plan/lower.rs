@@ -97,6 +97,7 @@ pub(super) struct Lowerer<'a> {
     blocks: Vec<Block>,
     pub(super) models: Vec<ModelEntry>,
     pub(super) model_ids: HashMap<String, Vec<ModelId>>,
+    labels: Vec<(String, NodeId)>,
     open: Vec<OpenBlock>,
     /// Chains and prompts that are being lowered, innermost last.
     pub(super) using: Vec<(String, Span)>,
@@ -131,6 +132,11 @@ pub fn lower(
             live::mark(&mut lowerer.nodes, &lowerer.blocks, entry, false);
             let files = std::iter::once(declarations).chain(&declarations.libraries);
             let secrets = files.flat_map(|d| d.secrets.iter()).map(|(n, s)| ((*n).to_owned(), *s)).collect();
+            let named_models = declarations.named.keys().copied().chain(["llm"]).filter_map(|name| {
+                let ids = lowerer.model_ids.get(&lowerer.model_key(name)).filter(|ids| !ids.is_empty())?;
+                Some((name.to_owned(), ids.clone()))
+            });
+            let named_models = named_models.collect();
             let plan = Plan {
                 file: file.to_owned(),
                 chain: chain.to_owned(),
@@ -142,6 +148,8 @@ pub fn lower(
                 entry,
                 stdin: lowerer.stdin,
                 base: settings.base.clone(),
+                labels: lowerer.labels,
+                named_models,
             };
             Ok((plan, diagnostics))
         }
@@ -250,6 +258,7 @@ impl<'a> Lowerer<'a> {
             blocks: Vec::new(),
             models: Vec::new(),
             model_ids: HashMap::new(),
+            labels: Vec::new(),
             open: Vec::new(),
             using: Vec::new(),
             asked: vec![HashSet::new()],
@@ -269,6 +278,7 @@ impl<'a> Lowerer<'a> {
             }
         }
         self.nodes.clear();
+        self.labels.clear();
         self.blocks.clear();
         self.open.clear();
         self.using.clear();
@@ -393,6 +403,15 @@ impl<'a> Lowerer<'a> {
                 Home::Slot(depth, block.nodes.len() as u32 - 1)
             }
             None => Home::Slot(0, 0),
+        }
+    }
+
+    /// Gives the stage with this home a name by which tests know it.
+    pub(super) fn label(&mut self, name: &str, home: &Home) {
+        if let Home::Slot(depth, slot) = home
+            && let Some(id) = self.open.get(*depth as usize).and_then(|b| b.nodes.get(*slot as usize))
+        {
+            self.labels.push((name.to_owned(), *id));
         }
     }
 

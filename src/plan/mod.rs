@@ -23,11 +23,13 @@ mod parsing;
 mod paths;
 mod pictures;
 mod prompts;
+mod rows;
 mod scope;
 mod signatures;
 mod spreading;
 mod stages;
 mod templating;
+pub mod testing;
 mod types;
 mod uses;
 mod values;
@@ -37,7 +39,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text, refused_models};
+pub use bind::{
+    Given, GivenValue, Models, bind, build_models, build_models_but, fixed_provider, from_text, refused_models,
+};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
 pub use declarations::Declarations;
@@ -88,6 +92,10 @@ pub struct Plan {
     pub stdin: Option<Span>,
     /// Folder that paths in the file are relative to.
     pub base: std::path::PathBuf,
+    /// The stages that have a name: uses of prompts and chains, and what `as` names.
+    pub labels: Vec<(String, NodeId)>,
+    /// The models of each declared name that the chain uses.
+    pub named_models: Vec<(String, Vec<ModelId>)>,
 }
 
 /// A variable of the running chain.

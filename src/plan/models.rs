@@ -67,11 +67,15 @@ impl Lowerer<'_> {
         self.model_operand(operand, "", &stand)
     }
 
+    /// What the models of a name are kept under. The default model is the same in every file.
+    pub(super) fn model_key(&self, name: &str) -> String {
+        self.find(name).map_or_else(|| name.to_owned(), |f| format!("{}:{}", f.file, f.name))
+    }
+
     /// The models of a declared name.
     pub(super) fn declared_model(&mut self, name: &str, span: Span) -> Option<Vec<ModelId>> {
         let found = self.find(name);
-        // The default model is the same in every file.
-        let key = found.map_or_else(|| name.to_owned(), |f| format!("{}:{}", f.file, f.name));
+        let key = self.model_key(name);
         if let Some(ids) = self.model_ids.get(&key) {
             return (!ids.is_empty()).then(|| ids.clone());
         }

@@ -109,6 +109,7 @@ impl Lowerer<'_> {
             return false;
         }
         let fine = self.not_hidden(&alias.name, alias.span, scope);
+        self.label(&alias.name, home);
         if fine {
             let binding = Binding { name: alias.name.clone(), home: home.clone(), ty: ty.clone(), span: alias.span };
             scope.names.push(binding);

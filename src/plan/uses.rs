@@ -138,7 +138,9 @@ impl Lowerer<'_> {
         if !fine {
             return None;
         }
-        Some(self.place_node(span, kind, ty, scope))
+        let placed = self.place_node(span, kind, ty, scope);
+        self.label(name, &placed.0);
+        Some(placed)
     }
 
     fn prompt_body(&mut self, body: &PromptBody, place: &Place) -> Option<(NodeKind, Type)> {
@@ -297,7 +299,9 @@ impl Lowerer<'_> {
             return None;
         }
         let kind = NodeKind::Call { block, arguments: Arc::new(arguments) };
-        Some(self.place_node(span, kind, ty, scope))
+        let placed = self.place_node(span, kind, ty, scope);
+        self.label(name, &placed.0);
+        Some(placed)
     }
 
     /// A parameter's value: the argument, else the name at the place of use, else the default.

@@ -12,6 +12,7 @@ pub mod gpt4all;
 pub mod hf_endpoint;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod mock;
 pub mod ollama;
 pub mod openai;
 

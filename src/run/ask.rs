@@ -125,8 +125,24 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One model's answer: a kept one, else one of the tries that its `retry` allows.
+    /// One model's answer, which whoever follows the run is told.
     async fn answer(
+        &self,
+        frame: &Frame,
+        id: NodeId,
+        ask: &Ask,
+        model: ModelId,
+        request: &Request,
+    ) -> Result<Answered, ProviderError> {
+        let outcome = self.tries(frame, id, ask, model, request).await;
+        if let Some(watch) = self.watch {
+            watch.asked(model, request, outcome.as_ref().map(|a| &a.answer).map_err(|e| e.message.as_str()));
+        }
+        outcome
+    }
+
+    /// One model's answer: a kept one, else one of the tries that its `retry` allows.
+    async fn tries(
         &self,
         frame: &Frame,
         id: NodeId,
@@ -184,6 +200,9 @@ impl<'a> Run<'a> {
                 EventKind::Retrying { attempt, error: sink.redact(&error.message), wait: wait.as_secs_f64() };
             self.events.send(frame.id, Some(id), retrying).await.map_err(cancelled)?;
             tokio::time::sleep(wait).await;
+            if let Some(watch) = self.watch {
+                watch.again(model);
+            }
             attempt += 1;
         }
     }

@@ -11,12 +11,15 @@ mod frame;
 mod repeat;
 mod request;
 mod stages;
+mod watch;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 pub use explain::{Explained, control_stages, explain};
+pub use request::fill;
+pub use watch::Watch;
 
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};
@@ -60,6 +63,8 @@ pub struct Run<'a> {
     pub events: EventSender,
     /// Frames opened so far.
     frames: Cell<u32>,
+    /// What follows it closely.
+    watch: Option<&'a dyn Watch>,
     /// One for each model: how many calls may be in flight.
     permits: Vec<Arc<Semaphore>>,
 }
@@ -74,7 +79,7 @@ impl<'a> Run<'a> {
         events: EventSender,
     ) -> Self {
         let permits = each::permits(plan, models).into_iter().map(|n| Arc::new(Semaphore::new(n))).collect();
-        Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits }
+        Self { plan, variables, models, stdin, events, frames: Cell::new(0), watch: None, permits }
     }
 
     /// Runs the plan to its value. Dropping the future stops all that is in flight.

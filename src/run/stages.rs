@@ -32,7 +32,7 @@ impl<'a> Run<'a> {
                 let node = self.plan.node(*id);
                 let started = || EventKind::StageStarted { place: place(node.span), stage: stage_name(&node.kind) };
                 self.record(&frame, *id, started).await?;
-                let slot = self.stage(&frame, *id, node, place).await?;
+                let slot = self.followed(&frame, *id, node, place).await?;
                 self.record(&frame, *id, || EventKind::StageFinished { value: brief(&slot.value) }).await?;
                 last = slot.value.clone();
                 if let Some(at) = frame.slots.borrow_mut().get_mut(i) {
@@ -44,6 +44,28 @@ impl<'a> Run<'a> {
                 None => Ok(last),
             }
         })
+    }
+
+    /// The value of a stage, or of what stands in for it, as whoever follows the run sees it.
+    async fn followed(
+        &self,
+        frame: &Rc<Frame>,
+        id: NodeId,
+        node: &'a Node,
+        place: Placed<'_>,
+    ) -> Result<Slot, Failure> {
+        let Some(watch) = self.watch else { return self.stage(frame, id, node, place).await };
+        let input = self.handed_on(frame, node);
+        let slot = match watch.stand_in(id) {
+            Some(answer) => self.mocked(node, answer).await.map(|value| Slot { value, tainted: None }),
+            None => self.stage(frame, id, node, place).await,
+        };
+        match &slot {
+            Ok(slot) => watch.gave(id, input.as_ref(), &slot.value),
+            Err(Failure::Failed(diagnostic)) => watch.failed(id, input.as_ref(), &diagnostic.message),
+            Err(Failure::Stopped) => {}
+        }
+        slot
     }
 
     pub(super) fn reach<'f>(&'f self, frame: &'f Frame) -> Reach<'f> {

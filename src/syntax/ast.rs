@@ -1,5 +1,6 @@
 //! The tree of a `.chain` file. One always comes out, whatever is wrong with the file.
 
+use super::test_decl::TestDecl;
 use crate::source::{FileId, Span};
 
 /// A file's declarations in written order.
@@ -119,6 +120,8 @@ pub enum DeclKind {
         /// What it does.
         body: Pipeline,
     },
+    /// `test "…" { … }`.
+    Test(Box<TestDecl>),
     /// A bare pipeline.
     Bare(Pipeline),
     /// A declaration that this version does not have yet.

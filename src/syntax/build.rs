@@ -24,37 +24,37 @@ pub struct Builder<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-type P<'i> = Pair<'i, Rule>;
+pub(super) type P<'i> = Pair<'i, Rule>;
 
 impl Builder<'_> {
-    fn span(&self, pair: &P) -> Span {
+    pub(super) fn span(&self, pair: &P) -> Span {
         let span = pair.as_span();
         // Rules may take trailing blanks with them; they are no part of the place.
         let end = span.start() + span.as_str().trim_end().len();
         Span::new(self.file, self.base as usize + span.start(), self.base as usize + end)
     }
 
-    fn ident(&self, pair: &P) -> Ident {
+    pub(super) fn ident(&self, pair: &P) -> Ident {
         Ident { name: nfc(pair.as_str()), span: self.span(pair) }
     }
 
-    fn path(&self, pair: P) -> Path {
+    pub(super) fn path(&self, pair: P) -> Path {
         let span = self.span(&pair);
         Path { parts: pair.into_inner().map(|p| self.ident(&p)).collect(), span }
     }
 
-    fn str(&mut self, pair: &P) -> Str {
+    pub(super) fn str(&mut self, pair: &P) -> Str {
         let span = self.span(pair);
         strings::literal(pair.as_str(), span, self.diagnostics)
     }
 
-    fn expr(&self, pair: &P) -> ExprLit {
+    pub(super) fn expr(&self, pair: &P) -> ExprLit {
         let span = self.span(pair);
         let text = pair.as_str();
         ExprLit { text: text[2..text.len() - 2].to_owned(), start: span.start + 2, span }
     }
 
-    fn number(&self, pair: &P) -> Number {
+    pub(super) fn number(&self, pair: &P) -> Number {
         let unit = pair.clone().into_inner().next().map(|u| u.as_str().to_owned());
         let text = pair.as_str();
         let unit = unit.unwrap_or_else(|| {
@@ -92,6 +92,7 @@ impl Builder<'_> {
                 Some(body) => DeclKind::Prompt { name: self.ident(&first), body: self.prompt_body(body) },
                 None => broken,
             },
+            Rule::test_decl => self.test_decl(&first, rest),
             _ => self.chain_decl(&first, rest).unwrap_or(broken),
         }
     }
@@ -218,7 +219,7 @@ impl Builder<'_> {
         Some(ExamplesEntry { rows: rows?, take, roles, span })
     }
 
-    fn pipeline(&mut self, pair: P) -> Pipeline {
+    pub(super) fn pipeline(&mut self, pair: P) -> Pipeline {
         let span = self.span(&pair);
         let mut stages: Vec<Stage> = Vec::new();
         for part in pair.into_inner() {
@@ -246,7 +247,7 @@ impl Builder<'_> {
         Pipeline { stages, span }
     }
 
-    fn operand(&mut self, inner: P) -> Operand {
+    pub(super) fn operand(&mut self, inner: P) -> Operand {
         let span = self.span(&inner);
         let kind = match inner.as_rule() {
             Rule::expression => OperandKind::Expr(self.expr(&inner)),
@@ -299,7 +300,7 @@ impl Builder<'_> {
         OperandKind::Call { path, args }
     }
 
-    fn arg(&mut self, pair: P) -> Option<Arg> {
+    pub(super) fn arg(&mut self, pair: P) -> Option<Arg> {
         let span = self.span(&pair);
         let (mut name, mut value) = (None, None);
         for part in pair.into_inner() {
@@ -408,7 +409,7 @@ fn fallback_after_alias(alias: &Ident, fallback: Span) -> Diagnostic {
         .help(format!("write `a ?? b as {0}`, or put the named part in brackets: `(a as {0}) ?? b`", alias.name))
 }
 
-fn is_keyword(rule: Rule) -> bool {
+pub(super) fn is_keyword(rule: Rule) -> bool {
     matches!(
         rule,
         Rule::kw_use
@@ -422,5 +423,15 @@ fn is_keyword(rule: Rule) -> bool {
             | Rule::kw_match
             | Rule::kw_raw
             | Rule::kw_messages
+            | Rule::kw_test
+            | Rule::kw_from
+            | Rule::kw_mock
+            | Rule::kw_swap
+            | Rule::kw_runs
+            | Rule::kw_rows
+            | Rule::kw_pass
+            | Rule::kw_tags
+            | Rule::kw_skip
+            | Rule::kw_only
     )
 }

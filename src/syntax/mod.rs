@@ -2,11 +2,14 @@
 
 pub mod ast;
 mod build;
+mod build_test;
 mod explain;
 mod print;
+mod print_test;
 mod rules;
 mod scanner;
 mod strings;
+pub mod test_decl;
 
 use std::sync::{PoisonError, RwLock};
 
@@ -107,7 +110,7 @@ fn parse_chunk(
     scan: &Scan,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> DeclKind {
-    if let Some(keyword @ ("embedder" | "index" | "test")) = chunk.keyword {
+    if let Some(keyword @ ("embedder" | "index")) = chunk.keyword {
         let (name, _) = declared(text, chunk);
         return DeclKind::Later { keyword, name };
     }
