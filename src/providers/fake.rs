@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::instruct::{self, Instruct};
 use super::spec::{CALL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -25,7 +26,7 @@ pub static SPEC: Spec = Spec {
     ),
     argument_required: false,
     instead: &[],
-    options: &[OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[OPTIONS, instruct::OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: &[],
     // A file under test is checked as it would be for the real model.
     enforces: |_, _| Enforcement::Written,
@@ -35,7 +36,12 @@ pub static SPEC: Spec = Spec {
 const NO_EFFECT: &str = "no effect here: the answer is written; taken so that `fake` can stand in for any model";
 
 static OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new("echo", OptionKind::Bool, "answer the last user message, or the raw text").default("false"),
+    OptionSpec::new(
+        "echo",
+        OptionKind::Bool,
+        "answer the last user message, or the raw text, that of a format of `instruct` among them",
+    )
+    .default("false"),
     OptionSpec::new("delay", OptionKind::Duration, "the wait before the first piece of the answer"),
     OptionSpec::new("chunks", OptionKind::Int(1, 100_000), "pieces that the answer comes in").default("one a word"),
     OptionSpec::new("fail", OptionKind::Text, "fail with this reason instead of answering"),
@@ -79,6 +85,7 @@ struct Fake {
     finish: Finish,
     max_tokens: Option<usize>,
     stop: Vec<String>,
+    instruct: Instruct,
     context: Arc<Context>,
 }
 
@@ -99,6 +106,7 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         finish: if config.text("finish").as_deref() == Some("length") { Finish::Length } else { Finish::Stop },
         max_tokens: config.int("max_tokens").and_then(|n| usize::try_from(n).ok()),
         stop: config.texts("stop").unwrap_or_default().into_iter().filter(|s| !s.is_empty()).collect(),
+        instruct: Instruct::of(config),
         context: context.clone(),
     }))
 }
@@ -201,7 +209,7 @@ impl Provider for Fake {
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
-        let prompt = match &request.input {
+        let prompt = match &self.instruct.spoken(request)?.input {
             RequestInput::Messages(messages) => {
                 messages.iter().rfind(|m| m.role == Role::User).map(|m| m.text.clone()).unwrap_or_default()
             }

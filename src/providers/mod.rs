@@ -2,6 +2,7 @@
 
 pub mod control;
 mod embed;
+pub mod instruct;
 mod loading;
 mod options;
 mod spec;

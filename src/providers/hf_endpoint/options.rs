@@ -85,10 +85,6 @@ pub static EXPLAINED: &[(&str, &str)] = &[
     ("headers", "`api_key:` takes a secret for the header Authorization; other headers cannot be sent"),
     ("grammar", "a parser behind the model asks for it: `| json(Type)`"),
     ("response_format", "a parser behind the model asks for it: `| json(Type)`"),
-    (
-        "instruct",
-        "an endpoint with a chat template takes messages; for another the prompt says the format: `raw \"[INST]{{ question }}[/INST]\"`",
-    ),
     ("tools", "chainrun calls no tools"),
     ("num_ctx", "the server's own setting says how much its window holds: leave it out"),
     ("device", "the model runs on a server; `local(…)` runs here"),
