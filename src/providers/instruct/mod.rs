@@ -20,8 +20,7 @@ pub static OPTIONS: &[OptionSpec] = &[OptionSpec::new(
     "instruct",
     OptionKind::Choice(NAMES),
     "send messages as raw text in this format, for a server without a chat template of the model",
-)
-.default("the server's own template")];
+)];
 
 /// The format called `name`.
 pub fn find(name: &str) -> Option<&'static Format> {
