@@ -287,14 +287,7 @@ impl<'a> Run<'a> {
     /// A failed call with its stage, its place, its provider and what to do.
     fn failure(&self, node: &Node, model: ModelId, error: ProviderError) -> Diagnostic {
         let config = &self.models.configs[model.0 as usize];
-        let code = match error.kind {
-            ErrorKind::Unreachable | ErrorKind::TimedOut => Code::E402,
-            ErrorKind::Busy | ErrorKind::Refused => Code::E403,
-            ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
-            ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
-            ErrorKind::Weights => Code::E407,
-            ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
-        };
+        let code = error.kind.code();
         let who = if config.name == config.spec.name {
             format!("`{}`", config.name)
         } else {

@@ -4,6 +4,7 @@
 mod body;
 mod embed;
 mod errors;
+pub mod library;
 mod link;
 mod options;
 mod repeatable;
