@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use indexmap::IndexMap;
+
 use super::instruct::{self, Instruct};
 use super::spec::{CALL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
-use crate::value::{Answer, Finish, Request, RequestInput, Role, Usage, Value};
+use crate::value::{Answer, Finish, Request, RequestInput, Role, ToolCall, Type, Usage, Value};
 
 /// The description of `fake`.
 pub static SPEC: Spec = Spec {
@@ -52,6 +54,12 @@ static OPTIONS: &[OptionSpec] = &[
         "n_predict",
     ]),
     OptionSpec::new("stop", OptionKind::Texts, "cut the answer before the first of these").aliases(&["stop_sequences"]),
+    OptionSpec::new(
+        "tool_calls",
+        OptionKind::Any,
+        "ask for these tools with every answer: a list of { name, arguments }",
+    ),
+    OptionSpec::new("tools", OptionKind::Tools, NO_EFFECT),
     OptionSpec::new("temperature", OptionKind::Float(0.0, f64::MAX), NO_EFFECT),
     OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), NO_EFFECT),
     OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), NO_EFFECT),
@@ -86,6 +94,7 @@ struct Fake {
     max_tokens: Option<usize>,
     stop: Vec<String>,
     instruct: Instruct,
+    asks_for: Vec<ToolCall>,
     context: Arc<Context>,
 }
 
@@ -107,18 +116,43 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         max_tokens: config.int("max_tokens").and_then(|n| usize::try_from(n).ok()),
         stop: config.texts("stop").unwrap_or_default().into_iter().filter(|s| !s.is_empty()).collect(),
         instruct: Instruct::of(config),
+        asks_for: asks_for(config)?,
         context: context.clone(),
     }))
 }
 
-fn script(config: &ModelConfig, fails: bool) -> Result<Script, ProviderError> {
+/// The tools that it asks for.
+fn asks_for(config: &ModelConfig) -> Result<Vec<ToolCall>, ProviderError> {
+    let Some(value) = config.value("tool_calls") else { return Ok(Vec::new()) };
+    // A message of the assistant, as a history has it.
+    let message = Value::Map(Arc::new(IndexMap::from([
+        ("role".to_owned(), Value::from("assistant")),
+        ("text".to_owned(), Value::from("")),
+        ("tool_calls".to_owned(), value.clone()),
+    ])));
+    match Type::Message.accept(&message) {
+        Ok(Value::Message(message)) => {
+            let id = |(i, call): (usize, &ToolCall)| match call.id.as_str() {
+                "" => ToolCall { id: format!("call_{i}"), ..call.clone() },
+                _ => call.clone(),
+            };
+            Ok(message.calls.iter().enumerate().map(id).collect())
+        }
+        Ok(_) => Ok(Vec::new()),
+        Err(error) => Err(ProviderError::new(ErrorKind::Refused, error.to_string())
+            .help("as in `tool_calls: [{ name: \"get_weather\", arguments: { city: \"Seoul\" } }]`")),
+    }
+}
+
+fn script(config: &ModelConfig, silent: bool) -> Result<Script, ProviderError> {
     let refused = |message: &str, help: &str| Err(ProviderError::new(ErrorKind::Refused, message).help(help));
     match (&config.argument, config.bool("echo").unwrap_or(false)) {
         (Some(_), true) => {
             refused("`fake` cannot both echo and give an answer", "leave out the answer or `echo: true`")
         }
         (None, true) => Ok(Script::Echo),
-        (None, false) if fails => Ok(Script::Nothing),
+        (None, false) if config.options.contains_key("tool_calls") => Ok(Script::Always("".into())),
+        (None, false) if silent => Ok(Script::Nothing),
         (None, false) => refused("`fake` has no answer", "write fake(\"the answer\") or fake(echo: true)"),
         (Some(Value::List(items)), false) => {
             let texts: Option<Vec<Arc<str>>> = items.iter().map(|v| v.as_text().map(|t| t.as_ref().into())).collect();
@@ -199,7 +233,17 @@ impl Fake {
         }
         let usage = Usage { input: Some(prompt_words(request)), output: Some(count(text)) };
         let seconds = (self.context.started.elapsed() - began).as_secs_f64();
-        Ok(Answer { text: text.to_owned(), reasoning: None, model: SPEC.name.to_owned(), finish, usage, seconds })
+        let tool_calls = self.asks_for.clone();
+        let finish = if finish == Finish::Stop && !tool_calls.is_empty() { Finish::ToolCalls } else { finish };
+        Ok(Answer {
+            text: text.to_owned(),
+            reasoning: None,
+            tool_calls,
+            model: SPEC.name.to_owned(),
+            finish,
+            usage,
+            seconds,
+        })
     }
 }
 

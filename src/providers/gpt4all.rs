@@ -115,7 +115,7 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("request_timeout", "it is called `timeout`"),
     ("max_retries", "it is called `retry`"),
     ("n", "a call has one answer: leave it out"),
-    ("tools", "chainrun calls no tools"),
+    ("tools", "GPT4All tells its models of no tools: leave it out"),
     ("response_format", "GPT4All holds no answer to a schema: leave it out"),
     ("options", "GPT4All refuses every option that it does not know: leave it out"),
     ("presence_penalty", "GPT4All refuses it: leave it out"),

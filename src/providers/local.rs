@@ -84,6 +84,7 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("do_sample", "`temperature: 0` takes the likeliest token, anything above chooses"),
     ("model_kwargs", "options are written straight: `temperature: 0.2`"),
     ("pipeline_kwargs", "options are written straight: `max_tokens: 100`"),
+    ("tools", "a model inside the process is told of no tools; `ollama` and `openai` tell theirs"),
     ("idle_timeout", "the model runs inside the process: `timeout: 30s` bounds a call"),
     ("allow_control_tokens", "values are read as plain text, whatever they hold: leave it out"),
 ];
@@ -340,6 +341,9 @@ impl Provider for Local {
             return Err(ProviderError::new(ErrorKind::Prompt, message)
                 .help("take a model of a server that does: `ollama(\"gemma3\")`"));
         }
+        if let RequestInput::Messages(messages) = &request.input {
+            super::tools::none_in(messages, "a model inside the process")?;
+        }
         let service = self.service()?;
         let about = &service.description;
         let spans = match (&request.input, self.instruct.format()) {
@@ -396,6 +400,7 @@ impl Provider for Local {
                         return Ok(Answer {
                             text,
                             reasoning: None,
+                            tool_calls: Vec::new(),
                             model: self.model.clone(),
                             finish: if stopped { Finish::Stop } else { Finish::Length },
                             usage: Usage { input: Some(tokens.len() as u64), output: Some(count as u64) },

@@ -7,6 +7,7 @@ mod loading;
 mod options;
 mod spec;
 mod thinking;
+pub mod tools;
 
 pub mod fake;
 pub mod gpt4all;

@@ -51,6 +51,9 @@ impl Generate {
     /// # Errors
     /// An option that text generation does not have; an address of another API.
     pub fn new(config: &ModelConfig, context: &Arc<Context>, place: Where) -> Result<Self, ProviderError> {
+        if config.options.contains_key("tools") {
+            return Err(super::super::tools::no_template());
+        }
         let path = place.base.prefix();
         if path.ends_with("/v1") || path.ends_with("/completions") {
             let message = format!("{} is an address of OpenAI's API, which has no text generation", place.base);
@@ -200,6 +203,7 @@ impl Generate {
         Ok(Answer {
             text: received.text,
             reasoning: None,
+            tool_calls: Vec::new(),
             model: self.server.model.clone(),
             finish: received.finish.unwrap_or(Finish::Other),
             usage: received.usage,

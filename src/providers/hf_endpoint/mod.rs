@@ -20,7 +20,7 @@ use super::openai::{Chat, dialect::Dialect};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
-    Said, Spec,
+    Said, Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
@@ -38,7 +38,15 @@ pub static SPEC: Spec = Spec {
     .wire("model"),
     argument_required: true,
     instead: &["endpoint_url"],
-    options: &[options::OPTIONS, instruct::OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[
+        options::OPTIONS,
+        instruct::OPTIONS,
+        tools::OPTIONS,
+        CONTROL_OPTIONS,
+        SERVER_OPTIONS,
+        REPEATABLE,
+        CALL_OPTIONS,
+    ],
     explained: options::EXPLAINED,
     enforces,
     build: super::Build::Model(build),
@@ -153,6 +161,10 @@ fn in_format(
     place: Where,
     task: Option<&str>,
 ) -> Result<Arc<dyn Provider>, ProviderError> {
+    if config.options.contains_key("tools") {
+        return Err(refused("`tools` are told by the server's chat template, and `instruct` goes past it")
+            .help("leave one of them out"));
+    }
     if place.router {
         return Err(refused("`instruct`: Hugging Face's router takes messages alone, and no text in a format")
             .help("leave it out: the model's own template is put around messages there")

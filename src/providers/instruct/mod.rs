@@ -84,6 +84,7 @@ impl Format {
         if let Some(image) = messages.iter().find_map(|m| m.images.first()) {
             return Err(error(format!("has no place for pictures, and the prompt shows `{}`", image.path)));
         }
+        super::tools::none_in(messages, &format!("the format `{}`", self.name))?;
         let roles: Vec<Role> = messages.iter().map(|m| m.role).collect();
         if let Some(what) = self.refuses(&roles) {
             return Err(error(what));

@@ -25,7 +25,7 @@ use super::instruct::{self, Instruct};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
-    Spec,
+    Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
@@ -42,6 +42,7 @@ pub static SPEC: Spec = Spec {
         options::MODEL_OPTIONS,
         options::OTHER_OPTIONS,
         instruct::OPTIONS,
+        tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         REPEATABLE,
@@ -84,6 +85,10 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         // Without a seed the server draws one.
         wire.options.entry("seed").or_insert(Json::from(0));
     }
+    if wire.suffix.is_some() && wire.tools.is_some() {
+        return Err(ProviderError::new(ErrorKind::Refused, "`suffix` fills a gap, and `tools` are for a conversation")
+            .help("leave one of them out"));
+    }
     let instruct = Instruct::of(config);
     in_format(instruct, &mut wire)?;
     let ignored = wire.options.keys().filter(|k| options::REMOVED.contains(&k.as_str())).cloned().collect();
@@ -108,7 +113,7 @@ fn in_format(instruct: Instruct, wire: &mut Wire) -> Result<(), ProviderError> {
     if instruct.format().is_none() {
         return Ok(());
     }
-    let given = [("suffix", wire.suffix.is_some()), ("think", wire.think.is_some())];
+    let given = [("suffix", wire.suffix.is_some()), ("think", wire.think.is_some()), ("tools", wire.tools.is_some())];
     if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
         let message = format!("`{name}` is the matter of the server's template, and `instruct` goes past it");
         return Err(ProviderError::new(ErrorKind::Refused, message).help("leave one of them out"));
@@ -168,6 +173,7 @@ impl Ollama {
         Ok(Answer {
             text: received.text,
             reasoning: Some(received.reasoning).filter(|r| !r.is_empty()),
+            tool_calls: received.calls,
             model: received.model.unwrap_or_else(|| self.link.server.model.clone()),
             finish,
             usage,
@@ -214,6 +220,11 @@ impl Ollama {
             return Err(
                 lacks(&message).help("take a model with `vision`, as gemma3 or llava: `ollama show NAME` tells")
             );
+        }
+        if self.wire.tools.is_some() && shown.lacks("tools") {
+            return Err(lacks("calls no tools").help(
+                "leave `tools:` out, or take a model with `tools`, as llama3.2 or qwen3: `ollama show NAME` tells",
+            ));
         }
         if self.wire.suffix.is_some() && shown.lacks("insert") {
             return Err(

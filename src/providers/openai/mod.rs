@@ -30,7 +30,7 @@ use super::loading::Sent;
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
-    Spec,
+    Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
@@ -47,6 +47,7 @@ pub static SPEC: Spec = Spec {
         options::MODEL_OPTIONS,
         options::PLACE_OPTIONS,
         instruct::OPTIONS,
+        tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         REPEATABLE,
@@ -140,6 +141,10 @@ impl Chat {
 /// # Errors
 /// The server completes no raw text.
 fn in_format(instruct: Instruct, place: &Place, wire: &mut options::Wire) -> Result<(), ProviderError> {
+    if wire.tools.is_some() {
+        return Err(refused("`tools` are told by the server's chat template, and `instruct` goes past it")
+            .help("leave one of them out"));
+    }
     let leave = "leave `instruct:` out: the model's own template is put around messages there";
     if address::is_openai(&place.base) {
         return Err(refused("`instruct`: OpenAI's own models have a format that is not sent as text").help(leave));
@@ -220,6 +225,7 @@ impl Chat {
         Ok(Answer {
             text: received.text,
             reasoning: Some(received.reasoning).filter(|r| !r.is_empty()),
+            tool_calls: received.calls,
             model: received.model.unwrap_or_else(|| self.link.server.model.clone()),
             finish: received.finish.unwrap_or(Finish::Other),
             usage: received.usage,
