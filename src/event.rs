@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::value::{Finish, Secret, Usage, Value, redact};
+use crate::value::{Finish, Secret, ToolCall, Usage, Value, redact};
 
 /// One execution of a block: an item, an attempt, a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -148,6 +148,11 @@ pub enum EventKind {
     Logprobs {
         /// A list of `{token, logprob, top_logprobs: [{token, logprob}]}`, natural logarithms.
         tokens: serde_json::Value,
+    },
+    /// The model asks for tools. None is executed.
+    ToolCalls {
+        /// A list of `{id, name, arguments}`.
+        calls: serde_json::Value,
     },
     /// A call failed and is tried again.
     Retrying {
@@ -430,6 +435,30 @@ impl Sink {
     /// The most bytes that answer and reasoning may have.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
+    }
+
+    /// Counts what is kept of an answer and no piece of its text.
+    ///
+    /// # Errors
+    /// The answer is too large.
+    pub fn count_more(&mut self, piece: &str) -> Result<(), SinkClosed> {
+        self.count(piece)
+    }
+
+    /// Tells which tools the model asks for.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn tool_calls(&mut self, calls: &[ToolCall]) -> Result<(), SinkClosed> {
+        if calls.is_empty() || !self.events.recorded {
+            return Ok(());
+        }
+        let text = self.clean(&serde_json::Value::from_iter(calls.iter().map(ToolCall::to_json)).to_string());
+        match serde_json::from_str(&text) {
+            Ok(calls) => self.send(EventKind::ToolCalls { calls }).await,
+            // A secret that was taken out took a part of the form with it.
+            Err(_) => Ok(()),
+        }
     }
 
     fn count(&mut self, piece: &str) -> Result<(), SinkClosed> {

@@ -213,6 +213,12 @@ pub struct ModelsArgs {
     /// What to do
     #[command(subcommand)]
     pub command: ModelsCommand,
+    /// The Ollama server, as OLLAMA_HOST names it: HOST, HOST:PORT or a whole address
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
     /// Reach nothing but this machine
     #[arg(long, global = true)]
     pub offline: bool,
@@ -236,11 +242,24 @@ pub enum CacheCommand {
 /// What to do with models.
 #[derive(Subcommand)]
 pub enum ModelsCommand {
-    /// Fetch a model of the catalog
-    Pull {
-        /// Its name, as `smollm2:135m`
+    /// List the models of the catalog and those of the Ollama server
+    List,
+    /// List the models that the Ollama server holds in memory
+    Ps,
+    /// Show a model: what it is, what it can do, its template, its licence
+    Show {
+        /// A name of the catalog, else of the Ollama server; `ollama:NAME` is always the server's
         name: String,
     },
-    /// List the catalog and what is on this machine
-    List,
+    /// Remove models from this machine, or from the Ollama server
+    Rm {
+        /// Names of the catalog, else of the Ollama server; `ollama:NAME` is always the server's
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Fetch a model of the catalog, or have the Ollama server fetch one (`ollama:NAME`)
+    Pull {
+        /// Its name, as `smollm2:135m` or `ollama:llama3.2:3b`
+        name: String,
+    },
 }

@@ -29,10 +29,10 @@ fn json_text(value: &Value, indented: bool) -> String {
     if indented { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.unwrap_or_default()
 }
 
-/// A value as JSON; a message counts as its text.
+/// A value as JSON; a message counts as its text, but for one that asks for tools.
 fn json(value: &Value) -> Json {
     match value {
-        Value::Message(message) => Json::from(message.text.as_str()),
+        Value::Message(message) if message.calls.is_empty() => Json::from(message.text.as_str()),
         other => other.to_json(),
     }
 }

@@ -354,6 +354,14 @@ impl Reading<'_> {
             Some(rest) => rest.to_owned(),
             None => format!("\n{text}"),
         };
+        if let (Value::Message(message), Format::Text, false) = (value, self.format, code == FAILED)
+            && !message.calls.is_empty()
+        {
+            let names: Vec<String> = message.calls.iter().map(|call| format!("`{}`", call.name)).collect();
+            let names = names.join(", ");
+            self.console
+                .note(&format!("the model asks for tools, {names}, which text does not show: `--format json` does"));
+        }
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         let newline = if self.format == Format::Jsonl && rest.is_empty() { "" } else { newline };
         let _ = self.output.write(&format!("{rest}{newline}")).await;

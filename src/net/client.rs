@@ -5,7 +5,7 @@ use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{NoProxy, Proxy, Url, redirect};
+use reqwest::{Method, NoProxy, Proxy, Url, redirect};
 
 use super::{ErrorText, Failure, FailureKind, Reply, classify};
 use crate::config::Context;
@@ -30,7 +30,7 @@ pub enum Redirects {
 pub struct Call<'a> {
     /// The whole address.
     pub url: &'a str,
-    /// The JSON body of a POST; without one it is a GET.
+    /// The JSON body; with one a request that is sent is a POST, without one a GET.
     pub body: Option<&'a serde_json::Value>,
     /// The key for `Authorization: Bearer`.
     pub bearer: Option<&'a Secret>,
@@ -121,13 +121,26 @@ impl Client {
     /// # Errors
     /// Offline and not loopback (before a socket opens), nothing answers, no head within [`Call::idle`].
     pub async fn send(&self, call: Call<'_>) -> Result<Response, Failure> {
+        let method = if call.body.is_some() { Method::POST } else { Method::GET };
+        self.request(method, call).await
+    }
+
+    /// The same, as a DELETE.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn delete(&self, call: Call<'_>) -> Result<Response, Failure> {
+        self.request(Method::DELETE, call).await
+    }
+
+    async fn request(&self, method: Method, call: Call<'_>) -> Result<Response, Failure> {
         let url = Url::parse(call.url)
             .map_err(|e| Failure::new(FailureKind::Request, format!("`{}` is no address: {e}", call.url)))?;
         let near = is_loopback(&url);
         if self.offline && !near {
             return Err(offline(&url));
         }
-        let mut request = build(self.client(&url, near)?, &call)?;
+        let mut request = build(self.client(&url, near)?, method, &call)?;
         for (name, value) in &self.headers {
             request = request.header(*name, header(name, value)?);
         }
@@ -197,14 +210,14 @@ impl Client {
     }
 }
 
-fn build(client: &reqwest::Client, call: &Call<'_>) -> Result<reqwest::RequestBuilder, Failure> {
+fn build(client: &reqwest::Client, method: Method, call: &Call<'_>) -> Result<reqwest::RequestBuilder, Failure> {
     let mut request = match call.body {
         Some(body) => {
             let bytes = serde_json::to_vec(body)
                 .map_err(|e| Failure::new(FailureKind::Request, format!("the request is no JSON: {e}")))?;
-            client.post(call.url).header(CONTENT_TYPE, "application/json").body(bytes)
+            client.request(method, call.url).header(CONTENT_TYPE, "application/json").body(bytes)
         }
-        None => client.get(call.url),
+        None => client.request(method, call.url),
     };
     if let Some(secret) = call.bearer {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.expose())).map_err(|_| {

@@ -48,6 +48,9 @@ impl Lowerer<'_> {
             self.error(diagnostic);
             fine = false;
         }
+        if fine {
+            self.check_format(&models, scope, stage.span);
+        }
         let lowered = self.ask_node(models, parser.as_ref(), merge, stage.span, scope);
         if fine { lowered } else { None }
     }

@@ -415,6 +415,12 @@ impl<'a> Lowerer<'a> {
         }
     }
 
+    /// The stage of an open block whose value stands at a depth and a slot.
+    pub(super) fn node_of(&self, depth: u32, slot: u32) -> Option<&Node> {
+        let id = self.open.get(depth as usize)?.nodes.get(slot as usize)?;
+        self.nodes.get(id.0 as usize)
+    }
+
     /// Lowers a used chain: its body anew for this place, since its free names mean what they mean here.
     pub(super) fn used_chain(
         &mut self,

@@ -12,6 +12,7 @@ mod declarations;
 mod documents;
 mod examples;
 mod exec;
+mod formats;
 mod glob;
 mod library;
 mod live;

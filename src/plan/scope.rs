@@ -184,4 +184,5 @@ pub const MESSAGE_FIELDS: &[(&str, Type)] = &[
     ("seconds", Type::Float),
     ("reasoning", Type::Any),
     ("content", Type::Text),
+    ("tool_calls", Type::Any),
 ];

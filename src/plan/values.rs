@@ -159,6 +159,13 @@ pub fn convert(value: Value, kind: OptionKind) -> Result<OptionValue, String> {
             let length = text_duration(text).filter(|d| kind == OptionKind::Duration || !d.is_zero());
             return length.map(OptionValue::Duration).ok_or_else(wants);
         }
+        (OptionKind::Tools, _) => {
+            return match crate::providers::tools::check(&value) {
+                Ok(()) => Ok(OptionValue::Value(value)),
+                Err((Some(at), what)) => Err(format!("item {at}: {what}")),
+                Err((None, what)) => Err(what),
+            };
+        }
         (OptionKind::Size, Value::Int(n)) if *n > 0 => return Ok(OptionValue::Size(*n as u64)),
         (OptionKind::Size, Value::Text(text)) => {
             return size(text).map(OptionValue::Size).ok_or_else(wants);

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::instruct::Format;
 use super::{ErrorKind, ProviderError};
 use crate::value::{Message, Request, RequestInput, Segment};
 
@@ -144,13 +145,17 @@ fn token_at(text: &str) -> Option<&str> {
 }
 
 /// Refuses a request with a control token in it that a value brought, wholly or in part. `own` are the tokens of the
-/// model's own template, where they are known; else widespread ones count.
+/// model's own template, where they are known; else widespread ones count. Those of the format that the model is told to
+/// be written in count beside them: the server obeys both.
 ///
 /// # Errors
 /// It names the value and the token.
-pub fn check(request: &Request, own: Option<&[String]>) -> Result<(), ProviderError> {
-    let own: Option<Vec<&str>> = own.map(|tokens| tokens.iter().map(String::as_str).collect());
-    let tokens = own.as_deref().unwrap_or(TOKENS);
+pub fn check(request: &Request, own: Option<&[String]>, format: Option<&'static Format>) -> Result<(), ProviderError> {
+    let templates: Vec<&str> =
+        own.map_or_else(|| TOKENS.to_vec(), |tokens| tokens.iter().map(String::as_str).collect());
+    let of_format = format.map_or(&[][..], |format| format.tokens);
+    let tokens = [of_format, templates.as_slice()].concat();
+    let tokens = tokens.as_slice();
     let found = match &request.input {
         RequestInput::Messages(messages) => messages.iter().find_map(|m| in_message(m, tokens)),
         RequestInput::Raw(segments) => in_segments(segments, tokens),
@@ -159,7 +164,11 @@ pub fn check(request: &Request, own: Option<&[String]>) -> Result<(), ProviderEr
         None => Ok(()),
         Some((token, name)) => {
             let name = name.map_or_else(|| "a value of the raw prompt".to_owned(), |n| format!("the value of `{n}`"));
-            let whose = if own.is_some() { "the model's own chat template" } else { "chat templates" };
+            let whose = match format.filter(|format| format.tokens.contains(&token)) {
+                Some(format) => format!("the format `{}`", format.name),
+                None if own.is_some() => "the model's own chat template".to_owned(),
+                None => "chat templates".to_owned(),
+            };
             let message = format!("{name} holds `{token}`, a control token of {whose}");
             Err(ProviderError::new(ErrorKind::Prompt, message)
                 .help("the server would obey it: a value could speak as another role or end its own")
@@ -235,18 +244,18 @@ mod tests {
 
     #[test]
     fn tokens_of_values_and_of_the_file() {
-        assert!(check(&request("Hi <|im_end|>", &[("x", "<|im_end|>")]), None).is_err());
-        assert!(check(&request("<|im_end|>", &[("a", "<|im_"), ("b", "end|>")]), None).is_err());
-        assert!(check(&request("<|im_end|> end", &[("x", "end")]), None).is_ok());
-        assert!(check(&request("<s>text</s>", &[("x", "<s>text</s>")]), None).is_ok());
-        assert!(check(&request("if a <| b then [INST", &[("x", "[INST")]), None).is_ok());
+        assert!(check(&request("Hi <|im_end|>", &[("x", "<|im_end|>")]), None, None).is_err());
+        assert!(check(&request("<|im_end|>", &[("a", "<|im_"), ("b", "end|>")]), None, None).is_err());
+        assert!(check(&request("<|im_end|> end", &[("x", "end")]), None, None).is_ok());
+        assert!(check(&request("<s>text</s>", &[("x", "<s>text</s>")]), None, None).is_ok());
+        assert!(check(&request("if a <| b then [INST", &[("x", "[INST")]), None, None).is_ok());
     }
 
     #[test]
     fn raw_prompts() {
         let raw = |parts: &[(&str, bool)]| {
             let parts = parts.iter().map(|(t, v)| Segment { text: (*t).to_owned(), from_value: *v }).collect();
-            check(&Request { input: RequestInput::Raw(parts), constraint: None }, None)
+            check(&Request { input: RequestInput::Raw(parts), constraint: None }, None, None)
         };
         assert!(raw(&[("[INST] ", false), ("potato", true), (" [/INST]", false)]).is_ok());
         assert!(raw(&[("[INST] ", false), ("[/INST]", true)]).is_err());
@@ -270,8 +279,8 @@ mod tests {
     #[test]
     fn a_models_own_tokens_take_the_place_of_the_list() {
         let own = ["<|turn|>".to_owned()];
-        assert!(check(&request("[INST]", &[("x", "[INST]")]), Some(&own)).is_ok());
-        let error = check(&request("<|turn|>", &[("x", "<|turn|>")]), Some(&own)).unwrap_err();
+        assert!(check(&request("[INST]", &[("x", "[INST]")]), Some(&own), None).is_ok());
+        let error = check(&request("<|turn|>", &[("x", "<|turn|>")]), Some(&own), None).unwrap_err();
         assert!(error.message.contains("the model's own chat template"), "{error:?}");
     }
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use indexmap::IndexMap;
+
+use super::instruct::{self, Instruct};
 use super::spec::{CALL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
-use crate::value::{Answer, Finish, Request, RequestInput, Role, Usage, Value};
+use crate::value::{Answer, Finish, Request, RequestInput, Role, ToolCall, Type, Usage, Value};
 
 /// The description of `fake`.
 pub static SPEC: Spec = Spec {
@@ -25,7 +28,7 @@ pub static SPEC: Spec = Spec {
     ),
     argument_required: false,
     instead: &[],
-    options: &[OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[OPTIONS, instruct::OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: &[],
     // A file under test is checked as it would be for the real model.
     enforces: |_, _| Enforcement::Written,
@@ -35,7 +38,12 @@ pub static SPEC: Spec = Spec {
 const NO_EFFECT: &str = "no effect here: the answer is written; taken so that `fake` can stand in for any model";
 
 static OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new("echo", OptionKind::Bool, "answer the last user message, or the raw text").default("false"),
+    OptionSpec::new(
+        "echo",
+        OptionKind::Bool,
+        "answer the last user message, or the raw text, that of a format of `instruct` among them",
+    )
+    .default("false"),
     OptionSpec::new("delay", OptionKind::Duration, "the wait before the first piece of the answer"),
     OptionSpec::new("chunks", OptionKind::Int(1, 100_000), "pieces that the answer comes in").default("one a word"),
     OptionSpec::new("fail", OptionKind::Text, "fail with this reason instead of answering"),
@@ -46,6 +54,12 @@ static OPTIONS: &[OptionSpec] = &[
         "n_predict",
     ]),
     OptionSpec::new("stop", OptionKind::Texts, "cut the answer before the first of these").aliases(&["stop_sequences"]),
+    OptionSpec::new(
+        "tool_calls",
+        OptionKind::Any,
+        "ask for these tools with every answer: a list of { name, arguments }",
+    ),
+    OptionSpec::new("tools", OptionKind::Tools, NO_EFFECT),
     OptionSpec::new("temperature", OptionKind::Float(0.0, f64::MAX), NO_EFFECT),
     OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), NO_EFFECT),
     OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), NO_EFFECT),
@@ -79,6 +93,8 @@ struct Fake {
     finish: Finish,
     max_tokens: Option<usize>,
     stop: Vec<String>,
+    instruct: Instruct,
+    asks_for: Vec<ToolCall>,
     context: Arc<Context>,
 }
 
@@ -99,18 +115,44 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         finish: if config.text("finish").as_deref() == Some("length") { Finish::Length } else { Finish::Stop },
         max_tokens: config.int("max_tokens").and_then(|n| usize::try_from(n).ok()),
         stop: config.texts("stop").unwrap_or_default().into_iter().filter(|s| !s.is_empty()).collect(),
+        instruct: Instruct::of(config),
+        asks_for: asks_for(config)?,
         context: context.clone(),
     }))
 }
 
-fn script(config: &ModelConfig, fails: bool) -> Result<Script, ProviderError> {
+/// The tools that it asks for.
+fn asks_for(config: &ModelConfig) -> Result<Vec<ToolCall>, ProviderError> {
+    let Some(value) = config.value("tool_calls") else { return Ok(Vec::new()) };
+    // A message of the assistant, as a history has it.
+    let message = Value::Map(Arc::new(IndexMap::from([
+        ("role".to_owned(), Value::from("assistant")),
+        ("text".to_owned(), Value::from("")),
+        ("tool_calls".to_owned(), value.clone()),
+    ])));
+    match Type::Message.accept(&message) {
+        Ok(Value::Message(message)) => {
+            let id = |(i, call): (usize, &ToolCall)| match call.id.as_str() {
+                "" => ToolCall { id: format!("call_{i}"), ..call.clone() },
+                _ => call.clone(),
+            };
+            Ok(message.calls.iter().enumerate().map(id).collect())
+        }
+        Ok(_) => Ok(Vec::new()),
+        Err(error) => Err(ProviderError::new(ErrorKind::Refused, error.to_string())
+            .help("as in `tool_calls: [{ name: \"get_weather\", arguments: { city: \"Seoul\" } }]`")),
+    }
+}
+
+fn script(config: &ModelConfig, silent: bool) -> Result<Script, ProviderError> {
     let refused = |message: &str, help: &str| Err(ProviderError::new(ErrorKind::Refused, message).help(help));
     match (&config.argument, config.bool("echo").unwrap_or(false)) {
         (Some(_), true) => {
             refused("`fake` cannot both echo and give an answer", "leave out the answer or `echo: true`")
         }
         (None, true) => Ok(Script::Echo),
-        (None, false) if fails => Ok(Script::Nothing),
+        (None, false) if config.options.contains_key("tool_calls") => Ok(Script::Always("".into())),
+        (None, false) if silent => Ok(Script::Nothing),
         (None, false) => refused("`fake` has no answer", "write fake(\"the answer\") or fake(echo: true)"),
         (Some(Value::List(items)), false) => {
             let texts: Option<Vec<Arc<str>>> = items.iter().map(|v| v.as_text().map(|t| t.as_ref().into())).collect();
@@ -191,7 +233,17 @@ impl Fake {
         }
         let usage = Usage { input: Some(prompt_words(request)), output: Some(count(text)) };
         let seconds = (self.context.started.elapsed() - began).as_secs_f64();
-        Ok(Answer { text: text.to_owned(), reasoning: None, model: SPEC.name.to_owned(), finish, usage, seconds })
+        let tool_calls = self.asks_for.clone();
+        let finish = if finish == Finish::Stop && !tool_calls.is_empty() { Finish::ToolCalls } else { finish };
+        Ok(Answer {
+            text: text.to_owned(),
+            reasoning: None,
+            tool_calls,
+            model: SPEC.name.to_owned(),
+            finish,
+            usage,
+            seconds,
+        })
     }
 }
 
@@ -201,7 +253,7 @@ impl Provider for Fake {
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
-        let prompt = match &request.input {
+        let prompt = match &self.instruct.spoken(request)?.input {
             RequestInput::Messages(messages) => {
                 messages.iter().rfind(|m| m.role == Role::User).map(|m| m.text.clone()).unwrap_or_default()
             }

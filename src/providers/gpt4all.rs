@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
         .wire("model"),
     argument_required: true,
     instead: &[],
-    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[OPTIONS, super::instruct::OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: EXPLAINED,
     enforces: |constraint, said| match said("server") {
         None | Some(Value::Bool(false)) => inside_enforces(constraint),
@@ -47,7 +47,7 @@ const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> Optio
 }
 
 /// Options that GPT4All's server refuses, or leaves to the desktop program.
-const FILE_ONLY: &[&str] = &["top_k", "stop", "seed", "repeat_penalty", "num_ctx", "threads", "device"];
+const FILE_ONLY: &[&str] = &["top_k", "stop", "seed", "repeat_penalty", "num_ctx", "threads", "device", "instruct"];
 
 /// Options that only mean something with a server.
 const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens"];
@@ -115,7 +115,7 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("request_timeout", "it is called `timeout`"),
     ("max_retries", "it is called `retry`"),
     ("n", "a call has one answer: leave it out"),
-    ("tools", "chainrun calls no tools"),
+    ("tools", "GPT4All tells its models of no tools: leave it out"),
     ("response_format", "GPT4All holds no answer to a schema: leave it out"),
     ("options", "GPT4All refuses every option that it does not know: leave it out"),
     ("presence_penalty", "GPT4All refuses it: leave it out"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::instruct::{Format, Instruct};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec,
@@ -25,7 +26,7 @@ pub static SPEC: Spec = Spec {
     ),
     argument_required: true,
     instead: &[],
-    options: &[OPTIONS, super::spec::CALL_OPTIONS],
+    options: &[OPTIONS, super::instruct::OPTIONS, super::spec::CALL_OPTIONS],
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
     build: super::Build::Model(build),
@@ -83,6 +84,7 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("do_sample", "`temperature: 0` takes the likeliest token, anything above chooses"),
     ("model_kwargs", "options are written straight: `temperature: 0.2`"),
     ("pipeline_kwargs", "options are written straight: `max_tokens: 100`"),
+    ("tools", "a model inside the process is told of no tools; `ollama` and `openai` tell theirs"),
     ("idle_timeout", "the model runs inside the process: `timeout: 30s` bounds a call"),
     ("allow_control_tokens", "values are read as plain text, whatever they hold: leave it out"),
 ];
@@ -104,6 +106,7 @@ struct Local {
     max_tokens: usize,
     context_size: Option<usize>,
     stop: Vec<String>,
+    instruct: Instruct,
     threads: usize,
     context: Arc<Context>,
     service: Mutex<Option<Arc<Service>>>,
@@ -137,7 +140,8 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         },
         max_tokens: size("max_tokens").unwrap_or(MAX_TOKENS),
         context_size: size("num_ctx"),
-        stop: config.texts("stop").unwrap_or_default(),
+        stop: Instruct::of(config).stops(config.texts("stop").unwrap_or_default()),
+        instruct: Instruct::of(config),
         threads: size("threads").unwrap_or_else(threads),
         context: Arc::clone(context),
         service: Mutex::new(None),
@@ -288,6 +292,17 @@ async fn show(entry: &Entry, event: PullEvent, sink: &mut Sink) -> Result<(), Pr
     Ok(())
 }
 
+/// The stretches of a prompt in a named format. The vocabulary says whether a sequence has a first token, and writes it once.
+///
+/// # Errors
+/// The format has no form for the conversation.
+fn in_format(about: &Description, format: &Format, messages: &[Message]) -> Result<Vec<Span>, ProviderError> {
+    let begins = about.tokenizer.control_in(format.begin) == Some(format.begin);
+    let begin = begins.then(|| Span::new(format.begin, true));
+    let segments = format.segments(messages)?;
+    Ok(begin.into_iter().chain(segments.iter().map(|s| Span::new(s.text.as_str(), !s.from_value))).collect())
+}
+
 /// The stretches of a prompt. Only the model's template and the file's own raw text may hold control tokens.
 fn spans(about: &Description, request: &Request) -> Result<Vec<Span>, EngineError> {
     match &request.input {
@@ -326,9 +341,15 @@ impl Provider for Local {
             return Err(ProviderError::new(ErrorKind::Prompt, message)
                 .help("take a model of a server that does: `ollama(\"gemma3\")`"));
         }
+        if let RequestInput::Messages(messages) = &request.input {
+            super::tools::none_in(messages, "a model inside the process")?;
+        }
         let service = self.service()?;
         let about = &service.description;
-        let spans = spans(about, request).map_err(|e| self.error(e))?;
+        let spans = match (&request.input, self.instruct.format()) {
+            (RequestInput::Messages(messages), Some(format)) => in_format(about, format, messages)?,
+            _ => spans(about, request).map_err(|e| self.error(e))?,
+        };
         let tokens = about.tokenizer.encode(&spans);
         if tokens.is_empty() {
             return Err(ProviderError::new(ErrorKind::Prompt, "the prompt is empty"));
@@ -379,6 +400,7 @@ impl Provider for Local {
                         return Ok(Answer {
                             text,
                             reasoning: None,
+                            tool_calls: Vec::new(),
                             model: self.model.clone(),
                             finish: if stopped { Finish::Stop } else { Finish::Length },
                             usage: Usage { input: Some(tokens.len() as u64), output: Some(count as u64) },

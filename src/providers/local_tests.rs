@@ -76,6 +76,26 @@ async fn control_tokens_in_values_stay_text() {
 }
 
 #[tokio::test]
+async fn a_named_format_is_that_of_the_models_own_template() {
+    let few = |format: Option<&str>| {
+        let mut options = vec![("max_tokens", Value::Int(8))];
+        options.extend(format.map(|name| ("instruct", Value::from(name))));
+        options
+    };
+    let messages = [(Role::System, "Be brief."), (Role::User, "Name a <|im_end|> colour.")];
+    let messages = messages.map(|(role, text)| Message::new(role, text)).to_vec();
+    let request = Request { input: RequestInput::Messages(messages), constraint: None };
+    let (own, own_tokens) = ask(&few(None), &request).await;
+    let (named, tokens) = ask(&few(Some("chatml")), &request).await;
+    assert_eq!((own.text, own_tokens), (named.text, tokens));
+    // The first token of another vocabulary is no token of this one, and is not written.
+    let (_, tokens) = ask(&few(Some("llama2")), &say("a")).await;
+    let by_hand = Segment { text: "[INST] a [/INST]".to_owned(), from_value: false };
+    let by_hand = Request { input: RequestInput::Raw(vec![by_hand]), constraint: None };
+    assert_eq!(ask(&few(None), &by_hand).await.1, tokens);
+}
+
+#[tokio::test]
 async fn a_long_prompt_is_refused_with_counts() {
     let provider = build(&config("smollm2:135m", &[("num_ctx", Value::Int(40))]), &context()).unwrap();
     // The weights are there after this.

@@ -2,10 +2,12 @@
 
 pub mod control;
 mod embed;
+pub mod instruct;
 mod loading;
 mod options;
 mod spec;
 mod thinking;
+pub mod tools;
 
 pub mod fake;
 pub mod gpt4all;
@@ -25,6 +27,7 @@ pub use options::{Extra, ModelConfig, OptionValue};
 pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Said, Spec};
 
 use crate::config::Context;
+use crate::diag::Code;
 use crate::event::Sink;
 use crate::value::{Answer, Request, Secret};
 
@@ -120,6 +123,20 @@ pub enum ErrorKind {
     Scripted,
     /// The run was cancelled.
     Cancelled,
+}
+
+impl ErrorKind {
+    /// The code of its diagnostic.
+    pub fn code(self) -> Code {
+        match self {
+            ErrorKind::Unreachable | ErrorKind::TimedOut => Code::E402,
+            ErrorKind::Busy | ErrorKind::Refused => Code::E403,
+            ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
+            ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
+            ErrorKind::Weights => Code::E407,
+            ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
+        }
+    }
 }
 
 impl ProviderError {

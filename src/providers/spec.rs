@@ -30,6 +30,8 @@ pub enum OptionKind {
     Size,
     /// A map that goes through to the server as it stands.
     Map,
+    /// A list of definitions of tools, or the path of a file that holds one.
+    Tools,
     /// A secret, by its bare name.
     Secret,
     /// Anything.
@@ -56,6 +58,7 @@ impl OptionKind {
             OptionKind::Texts => "text or a list of texts".to_owned(),
             OptionKind::Size => "a size, as \"64 MiB\"".to_owned(),
             OptionKind::Map => "a map, as { key: value }".to_owned(),
+            OptionKind::Tools => "a list of tools, or the path of a file that holds one".to_owned(),
             OptionKind::Secret => "a secret's bare name".to_owned(),
             OptionKind::Any => "any value".to_owned(),
         }

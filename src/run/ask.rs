@@ -78,6 +78,7 @@ impl<'a> Run<'a> {
                 self.keep(frame, id, answered.unsaved).await?;
                 self.warn_of_cut(frame, id, model, &answered.answer).await?;
                 let mut message = Message::new(Role::Assistant, answered.answer.text.clone());
+                message.calls.clone_from(&answered.answer.tool_calls);
                 message.answer = Some(Arc::new(answered.answer));
                 return Ok(Value::Message(Arc::new(message)));
             }
@@ -92,10 +93,14 @@ impl<'a> Run<'a> {
                     self.keep(frame, id, answered.unsaved).await?;
                     self.whole(frame, id, answered.growing, &value).await?;
                     self.warn_of_cut(frame, id, model, &answered.answer).await?;
+                    self.tell_of_calls(frame, id, parser, &answered.answer).await?;
                     return Ok(value);
                 }
                 Err(error) => with_cut(error, Some(&answered.answer)),
             };
+            if !answered.answer.tool_calls.is_empty() {
+                return Err(unread(without_answer(error, &answered.answer)));
+            }
             let RequestInput::Messages(messages) = &mut request.input else {
                 return Err(unread(error));
             };
@@ -179,6 +184,7 @@ impl<'a> Run<'a> {
             self.called(config, attempt, &prepared, &mut sink).await?;
             let error = match self.one_try(config, provider.as_ref(), fit.request(), &prepared, &mut sink).await {
                 Ok(answer) => {
+                    sink.tool_calls(&answer.tool_calls).await?;
                     sink.record(|_| answered(&answer, false)).await?;
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
                     return Ok(Answered { answer, unsaved, growing: sink.take_growing() });
@@ -303,17 +309,20 @@ impl<'a> Run<'a> {
         self.tell(frame, id, EventKind::Warning { code: Code::W502.0, text, help: MORE_TOKENS }).await
     }
 
+    /// Tells that a parser took the text of an answer that asks for tools too.
+    async fn tell_of_calls(&self, frame: &Frame, id: NodeId, parser: &Parser, answer: &Answer) -> Result<(), Failure> {
+        if answer.tool_calls.is_empty() {
+            return Ok(());
+        }
+        let (names, parser) = (called_tools(answer), parser.name());
+        let text = format!("the model asks for {names}, which `{parser}` leaves out: its message has `.tool_calls`");
+        self.tell(frame, id, EventKind::Notice { text }).await
+    }
+
     /// A failed call with its stage, its place, its provider and what to do.
     fn failure(&self, node: &Node, model: ModelId, error: ProviderError) -> Diagnostic {
         let config = &self.models.configs[model.0 as usize];
-        let code = match error.kind {
-            ErrorKind::Unreachable | ErrorKind::TimedOut => Code::E402,
-            ErrorKind::Busy | ErrorKind::Refused => Code::E403,
-            ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
-            ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
-            ErrorKind::Weights => Code::E407,
-            ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
-        };
+        let code = error.kind.code();
         let who = if config.name == config.spec.name {
             format!("`{}`", config.name)
         } else {
@@ -344,6 +353,19 @@ pub(super) fn with_cut(mut error: ParseError, answer: Option<&Answer>) -> ParseE
     if answer.finish == Finish::Length {
         error.help.insert(0, format!("the answer was cut{}: {MORE_TOKENS}", after(answer)));
     }
+    error
+}
+
+/// The tools that an answer asks for, for a message.
+fn called_tools(answer: &Answer) -> String {
+    let names: Vec<String> = answer.tool_calls.iter().map(|call| format!("`{}`", call.name)).collect();
+    if let [one] = names.as_slice() { format!("the tool {one}") } else { format!("the tools {}", names.join(", ")) }
+}
+
+/// The error of a parser before which the model asked for tools: to ask again would not change that.
+fn without_answer(mut error: ParseError, answer: &Answer) -> ParseError {
+    error.help.insert(0, format!("the model asks for {} instead of answering", called_tools(answer)));
+    error.help.insert(1, "without a parser the answer is a message, whose `.tool_calls` has them".to_owned());
     error
 }
 

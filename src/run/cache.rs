@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::providers::{Effect, ModelConfig, OptionValue, Prepared, Provider};
 use crate::store::{Store, digest};
-use crate::value::{Answer, Constraint, Finish, Message, Request, RequestInput, Secret, Usage};
+use crate::value::{Answer, Constraint, Finish, Message, Request, RequestInput, Secret, ToolCall, Usage};
 
 /// The form of keys and entries; another one finds nothing of this.
 const VERSION: u32 = 1;
@@ -16,6 +16,8 @@ struct Kept {
     text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reasoning: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
     model: String,
     finish: Finish,
     usage: Usage,
@@ -76,7 +78,13 @@ fn prompt(request: &Request) -> Json {
     match &request.input {
         RequestInput::Messages(messages) => {
             let shown = |m: &Message| m.images.iter().map(|i| Json::from(digest(&i.bytes))).collect::<Vec<_>>();
-            let of = |m: &Message| [vec![Json::from(m.role.name()), Json::from(m.text.as_str())], shown(m)].concat();
+            // A message without tools is its role and text, as ever.
+            let tools = |m: &Message| {
+                let json = crate::value::Value::Message(std::sync::Arc::new(m.clone())).to_json();
+                if m.calls.is_empty() && m.reply.is_none() { Vec::new() } else { vec![json] }
+            };
+            let text = |m: &Message| vec![Json::from(m.role.name()), Json::from(m.text.as_str())];
+            let of = |m: &Message| [text(m), shown(m), tools(m)].concat();
             messages.iter().map(of).collect::<Vec<_>>().into()
         }
         RequestInput::Raw(segments) => {
@@ -124,16 +132,17 @@ pub fn find(store: &Store, key: &str) -> Result<Option<Answer>, String> {
         return Err("its digest does not fit".to_owned());
     }
     let kept: Kept = serde_json::from_value(entry.answer).map_err(|e| e.to_string())?;
-    let Kept { text, reasoning, model, finish, usage } = kept;
-    Ok(Some(Answer { text, reasoning, model, finish, usage, seconds: 0.0 }))
+    let Kept { text, reasoning, tool_calls, model, finish, usage } = kept;
+    Ok(Some(Answer { text, reasoning, tool_calls, model, finish, usage, seconds: 0.0 }))
 }
 
 /// An answer as it would be kept; none of one that was cut, or that holds a secret.
 pub fn entry(key: String, answer: &Answer, secrets: &[Secret]) -> Option<Unsaved> {
-    if answer.finish != Finish::Stop {
+    if !matches!(answer.finish, Finish::Stop | Finish::ToolCalls) {
         return None;
     }
-    let texts = [Some(&answer.text), answer.reasoning.as_ref(), Some(&answer.model)];
+    let calls = Json::from_iter(answer.tool_calls.iter().map(ToolCall::to_json)).to_string();
+    let texts = [Some(&answer.text), answer.reasoning.as_ref(), Some(&answer.model), Some(&calls)];
     let holds = |secret: &Secret| {
         let secret = secret.expose();
         !secret.is_empty() && texts.iter().flatten().any(|text| text.contains(secret))
@@ -144,6 +153,7 @@ pub fn entry(key: String, answer: &Answer, secrets: &[Secret]) -> Option<Unsaved
     let kept = Kept {
         text: answer.text.clone(),
         reasoning: answer.reasoning.clone(),
+        tool_calls: answer.tool_calls.clone(),
         model: answer.model.clone(),
         finish: answer.finish,
         usage: answer.usage,

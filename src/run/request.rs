@@ -111,7 +111,9 @@ fn history(cell: &Cell, span: Span, resolve: &dyn Resolve) -> Result<Vec<Message
     Ok(items
         .into_iter()
         .map(|mut m| {
-            m.tainted = vec![Tainted { name: "messages".to_owned(), text: m.text.clone() }];
+            let calls = m.calls.iter().flat_map(|call| [call.name.clone(), call.arguments_text()]);
+            let texts = std::iter::once(m.text.clone()).chain(calls);
+            m.tainted = texts.map(|text| Tainted { name: "messages".to_owned(), text }).collect();
             m
         })
         .collect())

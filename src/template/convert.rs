@@ -9,14 +9,15 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, State};
 
 use super::{PathPart, Scope};
-use crate::value::{Message, Value};
+use crate::value::{Message, ToolCall, Value};
 
 /// How deep a value made by a template may nest, and how many parts it may have.
 const DEEPEST: usize = 200;
 const MOST: usize = 4_000_000;
 
 /// The fields that a message has.
-const FIELDS: [&str; 8] = ["role", "text", "content", "model", "finish", "tokens", "seconds", "reasoning"];
+const FIELDS: [&str; 9] =
+    ["role", "text", "content", "tool_calls", "model", "finish", "tokens", "seconds", "reasoning"];
 
 #[derive(Debug)]
 pub(super) struct MessageObject(pub(super) Arc<Message>);
@@ -41,7 +42,7 @@ impl Object for MessageObject {
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        !self.0.text.is_empty()
+        !self.0.text.is_empty() || !self.0.calls.is_empty()
     }
 
     fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, method: &str, args: &[Inner]) -> Result<Inner, Error> {
@@ -101,6 +102,7 @@ fn message_field(message: &Message, name: &str) -> Option<Value> {
     match name {
         "role" => return Some(message.role.name().into()),
         "text" | "content" => return Some(message.text.as_str().into()),
+        "tool_calls" => return Some(Value::list(message.calls.iter().map(ToolCall::to_value).collect())),
         _ => {}
     }
     let answer = message.answer.as_ref()?;

@@ -54,6 +54,11 @@ impl Direct {
         (out.names.len() <= 64).then_some(out)
     }
 
+    /// Whether some of its own text is more than white space.
+    pub(super) fn always_says(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Text(text) if !text.trim().is_empty()))
+    }
+
     /// What it gives; none where a path leads nowhere or to what is not simply printed: the engine makes that, and says
     /// what is wrong.
     pub(super) fn render(&self, scope: &dyn Scope) -> Option<Rendered> {

@@ -141,6 +141,14 @@ impl Template {
         self.plain
     }
 
+    /// Whether the text is not empty whatever its values are, as far as that can be seen.
+    pub fn always_says(&self) -> bool {
+        match &self.direct {
+            Some(direct) => direct.always_says(),
+            None => self.plain && !self.text.trim().is_empty(),
+        }
+    }
+
     /// Renders the template.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ fn scope() -> IndexMap<String, Value> {
     let answer = Answer {
         text: "A tuber.".into(),
         reasoning: None,
+        tool_calls: Vec::new(),
         model: "fake".into(),
         finish: Finish::Stop,
         usage: Usage { input: Some(3), output: Some(2) },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Literal, Message, Role, Segment, Type, TypeError};
+use super::{Literal, Message, Segment, ToolCall, Type, TypeError};
 use crate::value::types::Record;
 
 /// A length of time, as `30s` or `400ms`.
@@ -79,7 +79,7 @@ impl Value {
         }
     }
 
-    /// The value as JSON. A message is a map of its role and text.
+    /// The value as JSON. A message is a map of its role and text, and of what it has of tools.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match self {
@@ -121,7 +121,15 @@ impl Value {
 }
 
 fn message_json(m: &Message) -> serde_json::Value {
-    serde_json::json!({ "role": m.role.name(), "text": m.text })
+    let mut json = serde_json::json!({ "role": m.role.name(), "text": m.text });
+    if !m.calls.is_empty() {
+        json["tool_calls"] = m.calls.iter().map(ToolCall::to_json).collect();
+    }
+    let reply = m.reply.iter().flat_map(|r| [("name", &r.name), ("tool_call_id", &r.call_id)]);
+    for (key, text) in reply.filter(|(_, text)| !text.is_empty()) {
+        json[key] = serde_json::Value::from(text.as_str());
+    }
+    json
 }
 
 fn found(value: &Value) -> String {
@@ -168,7 +176,7 @@ pub(super) fn accept(ty: &Type, value: &Value, path: &str) -> Result<Value, Type
         }
         (Type::Recursive(r), v) => accept(r.ty(), v, path),
         (Type::Record(r), Value::Map(map)) => accept_record(r, map, path),
-        (Type::Message, Value::Map(map)) => accept_message(map, path).ok_or_else(bad),
+        (Type::Message, Value::Map(map)) => super::tool::message(map, path).map(|m| Value::Message(Arc::new(m))),
         (Type::Union(ts), v) => {
             let mut first = None;
             for t in ts {
@@ -221,15 +229,6 @@ fn accept_record(record: &Record, map: &IndexMap<String, Value>, path: &str) -> 
         }
     }
     Ok(Value::Map(Arc::new(out)))
-}
-
-fn accept_message(map: &IndexMap<String, Value>, _path: &str) -> Option<Value> {
-    let text = map.get("text").or_else(|| map.get("content"))?;
-    let (Value::Text(role), Value::Text(text)) = (map.get("role")?, text) else { return None };
-    if map.len() != 2 {
-        return None;
-    }
-    Some(Value::Message(Arc::new(Message::new(Role::from_name(role)?, &**text))))
 }
 
 fn literal_is(literal: &Literal, value: &Value) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constraint, Image};
+use super::{Constraint, Image, ToolCall, ToolReply};
 
 /// Who speaks in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,6 +48,10 @@ pub struct Message {
     pub images: Vec<Image>,
     /// Set where a model of this run said it.
     pub answer: Option<Arc<Answer>>,
+    /// Calls of tools that the assistant asked for.
+    pub calls: Vec<ToolCall>,
+    /// Which call a tool's message answers, where it is said.
+    pub reply: Option<ToolReply>,
     /// Values that were rendered into the text, with the names they came from.
     pub tainted: Vec<Tainted>,
 }
@@ -55,7 +59,15 @@ pub struct Message {
 impl Message {
     /// A message without a history.
     pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), images: Vec::new(), answer: None, tainted: Vec::new() }
+        Self {
+            role,
+            text: text.into(),
+            images: Vec::new(),
+            answer: None,
+            calls: Vec::new(),
+            reply: None,
+            tainted: Vec::new(),
+        }
     }
 }
 
@@ -70,12 +82,14 @@ pub struct Tainted {
 
 /// Why a model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Finish {
     /// It ended by itself or met a stop string.
     Stop,
     /// It was cut by `max_tokens` or the context window.
     Length,
+    /// It asks for tools, and goes on once it has their answers.
+    ToolCalls,
     /// Something else that the server named, or nothing.
     Other,
 }
@@ -86,6 +100,7 @@ impl Finish {
         match self {
             Finish::Stop => "stop",
             Finish::Length => "length",
+            Finish::ToolCalls => "tool_calls",
             Finish::Other => "other",
         }
     }
@@ -107,6 +122,8 @@ pub struct Answer {
     pub text: String,
     /// What the model thought aloud, where the server tells it apart.
     pub reasoning: Option<String>,
+    /// Calls of tools that it asks for. None is executed.
+    pub tool_calls: Vec<ToolCall>,
     /// The model's name as the provider gives it.
     pub model: String,
     /// Why it stopped.

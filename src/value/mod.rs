@@ -10,6 +10,7 @@ mod schema;
 mod schema_import;
 mod secret;
 mod shown;
+mod tool;
 mod types;
 
 pub use constraint::Constraint;
@@ -20,4 +21,5 @@ pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment,
 pub use recursive::Recursive;
 pub use schema_import::{SchemaError, from_json_schema};
 pub use secret::{Secret, redact};
+pub use tool::{ToolCall, ToolReply};
 pub use types::{Field, Literal, Record, Type, TypeError};

@@ -81,6 +81,10 @@ impl Beginning {
     }
 
     fn message(&mut self, message: &Message) -> Result<()> {
+        if !message.calls.is_empty() || message.reply.is_some() {
+            let json = Value::Message(std::sync::Arc::new(message.clone())).to_json();
+            return self.write_all(json.to_string().as_bytes());
+        }
         self.write_all(b"{\"role\":")?;
         self.quoted(message.role.name())?;
         self.write_all(b",\"text\":")?;

@@ -1,9 +1,13 @@
 //! The options and the argument of a model, checked against its provider's description.
 
+use std::path::Path;
+
 use indexmap::IndexMap;
 
 use super::super::cell::{OptionCell, OptionEntry};
+use super::super::data;
 use super::super::lower::Lowerer;
+use super::super::paths::within;
 use super::super::scope::Scope;
 use super::super::templating::Place;
 use super::super::values::{constant, convert, duration};
@@ -11,9 +15,9 @@ use super::{ModelEntry, Stand};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
-use crate::source::Span;
-use crate::syntax::ast::{Arg, OperandKind, Path, Pipeline};
-use crate::value::nearest;
+use crate::source::{Span, read_text};
+use crate::syntax::ast::{self, Arg, Operand, OperandKind, Pipeline};
+use crate::value::{Value, nearest};
 
 impl Lowerer<'_> {
     pub(super) fn options(&mut self, entry: &mut ModelEntry, args: &[Arg], stand: &Stand) -> bool {
@@ -111,6 +115,9 @@ impl Lowerer<'_> {
             }
             _ => {}
         }
+        if spec.kind == OptionKind::Tools {
+            return self.tools(spec, operand, stand);
+        }
         let checked = constant(operand).and_then(|value| {
             convert(value, spec.kind)
                 .map_err(|e| Diagnostic::error(Code::E209, operand.span, format!("`{}` {e}", spec.name)))
@@ -124,12 +131,60 @@ impl Lowerer<'_> {
         }
     }
 
+    /// Definitions of tools: a list, or those of a file.
+    fn tools(&mut self, spec: &OptionSpec, operand: &Operand, stand: &Stand) -> Option<OptionCell> {
+        let (value, file) = match &operand.kind {
+            OperandKind::Text(path) => (self.tools_file(&path.text, path.span, stand), Some(path.text.as_str())),
+            _ => (constant(operand), None),
+        };
+        let checked = value.and_then(|value| match providers::tools::check(&value) {
+            Ok(()) => Ok(value),
+            Err((at, what)) => {
+                // Of a list in the file the place is that of the tool.
+                let span = match (&operand.kind, at) {
+                    (OperandKind::List(items), Some(at)) => items.get(at).map(|item| item.span),
+                    _ => None,
+                };
+                let place = match (file, at, span) {
+                    (Some(file), Some(at), _) => format!("`{}`, `{file}`, item {at}: ", spec.name),
+                    (Some(file), None, _) => format!("`{}`, `{file}` ", spec.name),
+                    (None, Some(_), Some(_)) => format!("`{}`: ", spec.name),
+                    (None, Some(at), None) => format!("`{}`, item {at}: ", spec.name),
+                    (None, None, _) => format!("`{}` ", spec.name),
+                };
+                let diagnostic = Diagnostic::error(Code::E209, span.unwrap_or(operand.span), format!("{place}{what}"));
+                Err(diagnostic.help(format!("a tool is {}", providers::tools::FORM)))
+            }
+        });
+        match checked {
+            Ok(value) => Some(OptionCell::Constant(OptionValue::Value(value))),
+            Err(diagnostic) => {
+                self.error(diagnostic);
+                None
+            }
+        }
+    }
+
+    /// The value of a data file; one that a `.chain` file names lies in its project.
+    fn tools_file(&self, written: &str, span: Span, stand: &Stand) -> Result<Value, Diagnostic> {
+        let full = match stand.in_file {
+            true => within(&self.settings.project, self.base(), written).map_err(|e| e.diagnostic(written, span))?,
+            false => self.settings.cwd.join(written),
+        };
+        let wrong = |what: String| {
+            Diagnostic::error(Code::E001, span, format!("`{written}` cannot be read: {what}"))
+                .help("`tools:` is a list, or the path of a JSON or YAML file that holds one")
+        };
+        let text = read_text(&full).map_err(|e| wrong(e.to_string()))?;
+        data::read(Path::new(written), &text).map_err(|e| wrong(e.to_string()))
+    }
+
     fn no_template(&mut self, span: Span) -> Option<OptionCell> {
         self.error(Diagnostic::error(Code::E209, span, "outside a file an option is a plain value"));
         None
     }
 
-    fn secret(&mut self, spec: &OptionSpec, path: &Path) -> Option<OptionCell> {
+    fn secret(&mut self, spec: &OptionSpec, path: &ast::Path) -> Option<OptionCell> {
         let name = path.text();
         if self.declarations.secrets.contains_key(name.as_str()) {
             if spec.kind == OptionKind::Secret {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
+use super::super::instruct::Instruct;
 use super::super::loading::{self, Refusal, Sent};
 use super::super::openai::dialect::{Dialect, SchemaForm};
 use super::super::openai::errors::{self, Server};
@@ -36,6 +37,7 @@ pub struct Generate {
     client: Client,
     server: Server,
     parameters: Map<String, Json>,
+    instruct: Instruct,
     stops: Vec<String>,
     token: Option<Secret>,
     token_found: bool,
@@ -49,6 +51,9 @@ impl Generate {
     /// # Errors
     /// An option that text generation does not have; an address of another API.
     pub fn new(config: &ModelConfig, context: &Arc<Context>, place: Where) -> Result<Self, ProviderError> {
+        if config.options.contains_key("tools") {
+            return Err(super::super::tools::no_template());
+        }
         let path = place.base.prefix();
         if path.ends_with("/v1") || path.ends_with("/completions") {
             let message = format!("{} is an address of OpenAI's API, which has no text generation", place.base);
@@ -59,7 +64,8 @@ impl Generate {
         Ok(Self {
             client: Client::new(context, Redirects::Refuse).with_headers(place.headers),
             parameters: parameters(config)?,
-            stops: config.texts("stop").unwrap_or_default(),
+            instruct: Instruct::of(config),
+            stops: stops(config),
             checks_control_tokens: !config.bool("allow_control_tokens").unwrap_or(false),
             idle: config.idle_timeout(),
             server: Server {
@@ -88,7 +94,7 @@ fn parameters(config: &ModelConfig) -> Result<Map<String, Json>, ProviderError> 
     for spec in sent {
         let Some(value) = config.value(spec.name) else { continue };
         let value = match spec.name {
-            "stop" => Json::from(config.texts("stop").unwrap_or_default()),
+            "stop" => continue,
             // Both must lie below 1, which changes nothing.
             "top_p" | "typical_p" if config.float(spec.name) == Some(1.0) => continue,
             // Refused there; see below.
@@ -96,6 +102,10 @@ fn parameters(config: &ModelConfig) -> Result<Map<String, Json>, ProviderError> 
             _ => value.to_json(),
         };
         out.insert(spec.wire.to_owned(), value);
+    }
+    let stops = stops(config);
+    if !stops.is_empty() {
+        out.insert("stop".to_owned(), Json::from(stops));
     }
     if let Some(temperature) = config.float("temperature") {
         // Without it a temperature of 1 chooses nothing.
@@ -113,6 +123,11 @@ fn parameters(config: &ModelConfig) -> Result<Map<String, Json>, ProviderError> 
     out.insert("return_full_text".to_owned(), Json::from(false));
     out.insert("details".to_owned(), Json::from(true));
     Ok(out)
+}
+
+/// The texts that end an answer.
+fn stops(config: &ModelConfig) -> Vec<String> {
+    Instruct::of(config).stops(config.texts("stop").unwrap_or_default())
 }
 
 /// What holds an answer to what the parser takes; none where nothing does.
@@ -139,8 +154,9 @@ impl Provider for Generate {
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
         if self.checks_control_tokens {
-            super::super::control::check(request, None)?;
+            super::super::control::check(request, None, self.instruct.format())?;
         }
+        let request = self.instruct.spoken(request)?;
         let RequestInput::Raw(segments) = &request.input else {
             return Err(refused("text generation takes raw text alone"));
         };
@@ -187,6 +203,7 @@ impl Generate {
         Ok(Answer {
             text: received.text,
             reasoning: None,
+            tool_calls: Vec::new(),
             model: self.server.model.clone(),
             finish: received.finish.unwrap_or(Finish::Other),
             usage: received.usage,

@@ -15,11 +15,12 @@ pub use self::errors::{NO_TOKEN, no_token, refusal};
 use self::generate::Generate;
 use self::place::Where;
 pub use self::place::is_hugging_face;
+use super::instruct::{self, Instruct};
 use super::openai::{Chat, dialect::Dialect};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
-    Said, Spec,
+    Said, Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
@@ -37,7 +38,15 @@ pub static SPEC: Spec = Spec {
     .wire("model"),
     argument_required: true,
     instead: &["endpoint_url"],
-    options: &[options::OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[
+        options::OPTIONS,
+        instruct::OPTIONS,
+        tools::OPTIONS,
+        CONTROL_OPTIONS,
+        SERVER_OPTIONS,
+        REPEATABLE,
+        CALL_OPTIONS,
+    ],
     explained: options::EXPLAINED,
     enforces,
     build: super::Build::Model(build),
@@ -49,7 +58,8 @@ const CONVERSATION: &str = "conversational";
 
 /// What an answer can be held to. Which kind of call it is may not be known, so both must be able to.
 fn enforces(constraint: &Constraint, said: Said<'_>) -> Enforcement {
-    let generates = said("task").is_some_and(|v| v.as_text().is_some_and(|t| t == GENERATION));
+    let generates =
+        said("instruct").is_some() || said("task").is_some_and(|v| v.as_text().is_some_and(|t| t == GENERATION));
     let dialect = if said("endpoint_url").is_some() { Dialect::Endpoint } else { Dialect::Router };
     match constraint {
         Constraint::Regex(_) if generates => Enforcement::Enforced,
@@ -84,8 +94,15 @@ fn check(config: &ModelConfig) -> Result<(), ProviderError> {
         return Err(refused("`do_sample: false` takes the likeliest token, and `temperature:` chooses")
             .help("leave one of them out"));
     }
-    if config.texts("stop").is_some_and(|s| s.len() > 4) {
-        return Err(refused("`stop` takes at most four texts"));
+    let stops = Instruct::of(config).stops(config.texts("stop").unwrap_or_default());
+    if stops.len() > 4 {
+        let error = refused("`stop` takes at most four texts");
+        return Err(match Instruct::of(config).format() {
+            Some(format) if !format.ends.is_empty() => {
+                error.help(format!("`{}` is one of them, by `instruct:`", format.ends.join("`, `")))
+            }
+            _ => error,
+        });
     }
     if config.bool("repeatable") == Some(true) {
         return Err(super::options::not_repeatable(config.spec.name));
@@ -112,6 +129,9 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
     let task = task.as_deref();
     let mut config = config.clone();
     config.argument = Some(Value::from(place.model.clone()));
+    if Instruct::of(&config).format().is_some() {
+        return in_format(&config, context, place, task);
+    }
     let chat = Chat::new(&config, context, place.chat());
     let Where { router, .. } = place;
     // What a chat does not know text generation may: the error waits for a call that is one.
@@ -132,6 +152,29 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         return Err(error.clone());
     }
     Ok(Arc::new(Endpoint { chat, generate }))
+}
+
+/// An endpoint that is sent messages as text of a named format.
+fn in_format(
+    config: &ModelConfig,
+    context: &Arc<Context>,
+    place: Where,
+    task: Option<&str>,
+) -> Result<Arc<dyn Provider>, ProviderError> {
+    if config.options.contains_key("tools") {
+        return Err(refused("`tools` are told by the server's chat template, and `instruct` goes past it")
+            .help("leave one of them out"));
+    }
+    if place.router {
+        return Err(refused("`instruct`: Hugging Face's router takes messages alone, and no text in a format")
+            .help("leave it out: the model's own template is put around messages there")
+            .help("an endpoint of one's own (`endpoint_url:`) takes such text, and so does `local(…)`"));
+    }
+    if task == Some(CONVERSATION) {
+        let message = format!("`task: \"{CONVERSATION}\"` sends messages, and `instruct` sends them as text");
+        return Err(refused(message).help("leave one of them out"));
+    }
+    Ok(Arc::new(Generate::new(config, context, place)?))
 }
 
 fn no_generation() -> ProviderError {

@@ -55,6 +55,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     call("bill_to", OptionKind::Text, "the organization that is billed").wire("X-HF-Bill-To"),
 ];
 
+const TOOL_CHOICE: &str = "`options: { tool_choice: \"required\" }` sends it as it stands";
 const STREAMS: &str = "answers always stream where the result is text: leave it out";
 const CALLBACKS: &str = "a chain has no callbacks; a run shows what happens by itself: leave it out";
 const FIRST: &str = "the repository is the first argument: `hf-endpoint(\"mistralai/Mistral-7B-Instruct-v0.3\")`; an address of one's own is `endpoint_url:`";
@@ -85,11 +86,7 @@ pub static EXPLAINED: &[(&str, &str)] = &[
     ("headers", "`api_key:` takes a secret for the header Authorization; other headers cannot be sent"),
     ("grammar", "a parser behind the model asks for it: `| json(Type)`"),
     ("response_format", "a parser behind the model asks for it: `| json(Type)`"),
-    (
-        "instruct",
-        "an endpoint with a chat template takes messages; for another the prompt says the format: `raw \"[INST]{{ question }}[/INST]\"`",
-    ),
-    ("tools", "chainrun calls no tools"),
+    ("tool_choice", TOOL_CHOICE),
     ("num_ctx", "the server's own setting says how much its window holds: leave it out"),
     ("device", "the model runs on a server; `local(…)` runs here"),
 ];

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::options::Wire;
+use crate::providers::tools::{self, Linked};
 use crate::providers::{ErrorKind, ProviderError};
-use crate::value::{Constraint, Message, Request, RequestInput, Role, base64};
+use crate::value::{Constraint, Message, Request, RequestInput, Role, ToolCall, base64};
 
 /// The path and the body of a call.
 ///
@@ -18,7 +19,10 @@ pub fn of(model: &str, wire: &Wire, request: &Request) -> Result<(&'static str, 
             if messages.is_empty() {
                 return Err(nothing_to_say("the prompt has no message"));
             }
-            body.insert("messages".to_owned(), messages.iter().map(message).collect());
+            body.insert("messages".to_owned(), tools::linked(messages).iter().map(message).collect());
+            if let Some(tools) = &wire.tools {
+                body.insert("tools".to_owned(), tools.clone());
+            }
             "/api/chat"
         }
         (RequestInput::Messages(messages), Some(suffix)) => {
@@ -34,6 +38,7 @@ pub fn of(model: &str, wire: &Wire, request: &Request) -> Result<(&'static str, 
             )
             .help("write the prompt without `raw`, or the model's own tokens for the gap into it"));
         }
+        (RequestInput::Raw(_), None) if wire.tools.is_some() => return Err(tools::no_template()),
         (RequestInput::Raw(segments), None) => {
             let prompt: String = segments.iter().map(|s| s.text.as_str()).collect();
             if prompt.is_empty() {
@@ -70,10 +75,21 @@ pub fn of(model: &str, wire: &Wire, request: &Request) -> Result<(&'static str, 
     Ok((path, Json::from(body)))
 }
 
-fn message(message: &Message) -> Json {
+fn message(linked: &Linked<'_>) -> Json {
+    let message = linked.message;
     let mut json = json!({ "role": message.role.name(), "content": message.text });
     if !message.images.is_empty() {
         json["images"] = message.images.iter().map(|image| base64(&image.bytes)).collect();
+    }
+    if !linked.calls.is_empty() {
+        let call =
+            |call: &ToolCall| json!({ "id": call.id, "function": { "name": call.name, "arguments": call.arguments } });
+        json["tool_calls"] = linked.calls.iter().map(call).collect();
+    }
+    for (key, text) in [("tool_name", &linked.name), ("tool_call_id", &linked.call_id)] {
+        if !text.is_empty() {
+            json[key] = Json::from(text.as_str());
+        }
     }
     json
 }

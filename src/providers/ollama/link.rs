@@ -73,13 +73,45 @@ impl Link {
         idle: Duration,
         context: &Context,
     ) -> Result<Self, ProviderError> {
-        let (base, said_by) = address(base_url, context)?;
-        let own = if given.is_none() { environment_key(&base, base_url.is_some(), context) } else { None };
+        let place = address(base_url, context)?;
+        let own = if given.is_none() { environment_key(&place.0, base_url.is_some(), context) } else { None };
+        Ok(Self::made(place, given, own, model, num_ctx, idle, context))
+    }
+
+    /// The way to the server that the command line names, in any form that `OLLAMA_HOST` takes; else as a file without
+    /// `base_url` has it. Who names a server here may send it the environment's key.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn at_host(host: Option<&str>, model: &str, idle: Duration, context: &Context) -> Result<Self, ProviderError> {
+        let place = match host {
+            None => address(None, context)?,
+            Some(text) => {
+                let base = BaseUrl::from_ollama_host(text, PORT).map_err(|e| {
+                    ProviderError::new(ErrorKind::Refused, format!("--host: {e}"))
+                        .help("an address is http://host:port, with the port 11434 for an Ollama that nobody moved")
+                })?;
+                (base, " (from --host)")
+            }
+        };
+        let own = environment_key(&place.0, false, context);
+        Ok(Self::made(place, None, own, model.to_owned(), None, idle, context))
+    }
+
+    fn made(
+        (base, said_by): (BaseUrl, &'static str),
+        given: Option<Secret>,
+        own: Option<Secret>,
+        model: String,
+        num_ctx: Option<i64>,
+        idle: Duration,
+        context: &Context,
+    ) -> Self {
         let own_key = own.is_some();
         let key = given.or(own);
         let about = known(&base, &model);
         let server = Server { base, said_by, model, num_ctx, offline: context.offline, has_key: key.is_some() };
-        Ok(Self { client: Client::new(context, Redirects::Refuse), server, key, own_key, idle, about })
+        Self { client: Client::new(context, Redirects::Refuse), server, key, own_key, idle, about }
     }
 
     /// Sends what is asked of the server itself.

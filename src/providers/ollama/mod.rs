@@ -4,6 +4,7 @@
 mod body;
 mod embed;
 mod errors;
+pub mod library;
 mod link;
 mod options;
 mod repeatable;
@@ -20,10 +21,11 @@ pub use self::embed::EMBEDDER;
 use self::link::Link;
 use self::options::Wire;
 use self::shown::Shown;
+use super::instruct::{self, Instruct};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
-    Spec,
+    Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
@@ -39,6 +41,8 @@ pub static SPEC: Spec = Spec {
     options: &[
         options::MODEL_OPTIONS,
         options::OTHER_OPTIONS,
+        instruct::OPTIONS,
+        tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         REPEATABLE,
@@ -59,6 +63,7 @@ fn enforces(constraint: &Constraint) -> Enforcement {
 struct Ollama {
     link: Link,
     wire: Wire,
+    instruct: Instruct,
     allow_control_tokens: bool,
     /// Whether the model is loaded anew for each call.
     repeatable: bool,
@@ -80,17 +85,45 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         // Without a seed the server draws one.
         wire.options.entry("seed").or_insert(Json::from(0));
     }
+    if wire.suffix.is_some() && wire.tools.is_some() {
+        return Err(ProviderError::new(ErrorKind::Refused, "`suffix` fills a gap, and `tools` are for a conversation")
+            .help("leave one of them out"));
+    }
+    let instruct = Instruct::of(config);
+    in_format(instruct, &mut wire)?;
     let ignored = wire.options.keys().filter(|k| options::REMOVED.contains(&k.as_str())).cloned().collect();
     let num_ctx = wire.options.get("num_ctx").and_then(Json::as_i64);
     Ok(Arc::new(Ollama {
         link: Link::of(config, context, num_ctx)?,
         wire,
+        instruct,
         allow_control_tokens: config.bool("allow_control_tokens").unwrap_or(false),
         repeatable,
         ignored,
         told: AtomicBool::new(false),
         told_window: AtomicBool::new(false),
     }))
+}
+
+/// What a named format changes in the options: its text goes past the server's template, and its ends are stop strings.
+///
+/// # Errors
+/// An option that only the server's template gives a meaning.
+fn in_format(instruct: Instruct, wire: &mut Wire) -> Result<(), ProviderError> {
+    if instruct.format().is_none() {
+        return Ok(());
+    }
+    let given = [("suffix", wire.suffix.is_some()), ("think", wire.think.is_some()), ("tools", wire.tools.is_some())];
+    if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+        let message = format!("`{name}` is the matter of the server's template, and `instruct` goes past it");
+        return Err(ProviderError::new(ErrorKind::Refused, message).help("leave one of them out"));
+    }
+    let given = wire.options.get("stop").and_then(Json::as_array).into_iter().flatten();
+    let stops = instruct.stops(given.filter_map(|stop| stop.as_str().map(str::to_owned)).collect());
+    if !stops.is_empty() {
+        wire.options.insert("stop".to_owned(), Json::from(stops));
+    }
+    Ok(())
 }
 
 impl Provider for Ollama {
@@ -101,7 +134,8 @@ impl Provider for Ollama {
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
-        let (path, body) = body::of(&self.link.server.model, &self.wire, request)?;
+        let request = self.instruct.spoken(request)?;
+        let (path, body) = body::of(&self.link.server.model, &self.wire, &request)?;
         Ok(Prepared::Http { url: self.link.server.base.at(path), body })
     }
 
@@ -139,6 +173,7 @@ impl Ollama {
         Ok(Answer {
             text: received.text,
             reasoning: Some(received.reasoning).filter(|r| !r.is_empty()),
+            tool_calls: received.calls,
             model: received.model.unwrap_or_else(|| self.link.server.model.clone()),
             finish,
             usage,
@@ -153,13 +188,14 @@ impl Ollama {
             Err(error) => {
                 // Nobody is there to tell: a value that most templates would obey is the nearer mistake.
                 if !self.allow_control_tokens {
-                    super::control::check(request, None)?;
+                    super::control::check(request, None, self.instruct.format())?;
                 }
                 return Err(error);
             }
         };
         if !self.allow_control_tokens {
-            super::control::check(request, shown.and_then(|s| s.control.as_deref()))?;
+            let own = shown.and_then(|s| s.control.as_deref());
+            super::control::check(request, own, self.instruct.format())?;
         }
         let Some(shown) = shown else { return Ok(()) };
         let model = &self.link.server.model;
@@ -184,6 +220,11 @@ impl Ollama {
             return Err(
                 lacks(&message).help("take a model with `vision`, as gemma3 or llava: `ollama show NAME` tells")
             );
+        }
+        if self.wire.tools.is_some() && shown.lacks("tools") {
+            return Err(lacks("calls no tools").help(
+                "leave `tools:` out, or take a model with `tools`, as llama3.2 or qwen3: `ollama show NAME` tells",
+            ));
         }
         if self.wire.suffix.is_some() && shown.lacks("insert") {
             return Err(

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, ProviderError};
+use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, ProviderError, tools};
 use crate::value::Value;
 
 const ANY_NUMBER: OptionKind = OptionKind::Float(f64::MIN, f64::MAX);
@@ -126,7 +126,6 @@ pub static EXPLAINED: &[(&str, &str)] = &[
     ("request_timeout", "it is called `timeout`"),
     ("max_retries", "it is called `retry`"),
     ("num_retries", "it is called `retry`"),
-    ("tools", "chainrun calls no tools"),
     ("mirostat", GONE),
     ("mirostat_eta", GONE),
     ("mirostat_tau", GONE),
@@ -146,6 +145,8 @@ pub struct Wire {
     pub logprobs: Option<Json>,
     /// `top_logprobs`.
     pub top_logprobs: Option<Json>,
+    /// The tools that the model is told of.
+    pub tools: Option<Json>,
     /// The text behind the gap.
     pub suffix: Option<String>,
 }
@@ -180,6 +181,7 @@ pub fn read(config: &ModelConfig) -> Result<Wire, ProviderError> {
         think: think(config)?,
         logprobs: config.bool("logprobs").map(Json::from),
         top_logprobs,
+        tools: tools::of(config),
         suffix: config.text("suffix"),
     })
 }

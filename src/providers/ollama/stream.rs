@@ -2,11 +2,11 @@
 
 use serde_json::Value as Json;
 
-use super::super::{ErrorKind, ProviderError};
+use super::super::{ErrorKind, ProviderError, tools};
 use super::errors::{self, Server};
 use crate::event::{EventKind, Sink};
 use crate::net::{ErrorText, LineError, Lines, Response, classify};
-use crate::value::{Finish, Usage};
+use crate::value::{Finish, ToolCall, Usage};
 
 /// The least that a line may have, however small `max_response` is: an answer of few bytes comes in lines of more.
 const LEAST_LINE: usize = 1 << 20;
@@ -22,7 +22,8 @@ pub struct Received {
     pub model: Option<String>,
     /// How the answer ended; none before the last line.
     pub end: Option<(Finish, Usage)>,
-    tools: bool,
+    /// Calls of tools that the model asks for.
+    pub calls: Vec<ToolCall>,
 }
 
 /// Reads the answer to its end and passes its pieces on. The server is read no faster than `sink` takes them.
@@ -95,22 +96,31 @@ impl Received {
             sink.text(content).await?;
             self.text.push_str(content);
         }
-        let calls = message.get("tool_calls").and_then(Json::as_array).is_some_and(|c| !c.is_empty());
-        if calls && !std::mem::replace(&mut self.tools, true) {
-            sink.notice("the model asked for a tool; chainrun calls none, so the request is left out of the answer")
-                .await?;
+        for call in message.get("tool_calls").and_then(Json::as_array).into_iter().flatten() {
+            sink.count_more(&call.to_string())?;
+            let call = tools::whole_call(call, self.calls.len()).map_err(|why| bad_call(&why, server))?;
+            self.calls.push(call);
         }
         if let Some(tokens) = json.get("logprobs").and_then(Json::as_array).filter(|t| !t.is_empty()) {
             sink.logprobs(&tokens.iter().map(without_bytes).collect()).await?;
         }
         if json.get("done").and_then(Json::as_bool) == Some(true) {
-            self.end = Some((finish(&json), usage(&json)));
+            let finish = match finish(&json) {
+                Finish::Stop if !self.calls.is_empty() => Finish::ToolCalls,
+                finish => finish,
+            };
+            self.end = Some((finish, usage(&json)));
             if let Some(timings) = timings(&json) {
                 sink.tell(timings).await?;
             }
         }
         Ok(())
     }
+}
+
+/// A call of a tool that cannot be read.
+fn bad_call(why: &str, server: &Server) -> ProviderError {
+    ProviderError::new(ErrorKind::Broken, format!("Ollama at {}: {why}", server.base))
 }
 
 fn finish(json: &Json) -> Finish {

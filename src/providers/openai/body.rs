@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::super::tools::{self, Linked};
 use super::super::{ErrorKind, ProviderError};
 use super::dialect::Dialect;
 use super::options::Wire;
 use super::schema;
-use crate::value::{Constraint, Message, Request, RequestInput, Role, base64};
+use crate::value::{Constraint, Message, Request, RequestInput, Role, ToolCall, base64};
 
 /// Whether the request is a conversation.
 pub fn is_chat(request: &Request) -> bool {
@@ -36,10 +37,16 @@ pub fn of(
     let path = match &request.input {
         RequestInput::Messages(messages) => {
             body.insert("messages".to_owned(), Json::from(conversation(messages, dialect)?));
+            if let Some(tools) = &wire.tools {
+                body.insert("tools".to_owned(), tools.clone());
+            }
             "/chat/completions"
         }
         RequestInput::Raw(segments) => {
             let prompt: String = segments.iter().map(|s| s.text.as_str()).collect();
+            if wire.tools.is_some() {
+                return Err(tools::no_template());
+            }
             completes(&prompt, request, dialect)?;
             body.insert("prompt".to_owned(), Json::from(prompt));
             "/completions"
@@ -79,7 +86,30 @@ fn conversation(messages: &[Message], dialect: Dialect) -> Result<Vec<Json>, Pro
             ProviderError::new(ErrorKind::Prompt, message).help("take a model that sees, as `ollama(\"gemma3\")`")
         );
     }
-    Ok(messages.iter().map(|m| json!({ "role": m.role.name(), "content": content(m) })).collect())
+    if dialect == Dialect::Gpt4All {
+        tools::none_in(messages, "GPT4All's server")?;
+    }
+    Ok(tools::linked(messages).iter().map(message).collect())
+}
+
+/// A message, and what ties calls of tools and their answers together.
+fn message(linked: &Linked<'_>) -> Json {
+    let said = linked.message;
+    let mut json = json!({ "role": said.role.name(), "content": content(said) });
+    if !linked.calls.is_empty() {
+        if said.text.is_empty() {
+            json["content"] = Json::Null;
+        }
+        let call = |call: &ToolCall| {
+            let function = json!({ "name": call.name, "arguments": call.arguments_text() });
+            json!({ "id": call.id, "type": "function", "function": function })
+        };
+        json["tool_calls"] = linked.calls.iter().map(call).collect();
+    }
+    if !linked.call_id.is_empty() {
+        json["tool_call_id"] = Json::from(linked.call_id.as_str());
+    }
+    json
 }
 
 /// A message's text; with pictures a list of parts, which only servers of models that see take.

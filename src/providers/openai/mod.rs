@@ -25,11 +25,12 @@ pub use self::embed::EMBEDDER;
 use self::link::Link;
 use self::received::Received;
 use self::stream::Reading;
+use super::instruct::{self, Instruct};
 use super::loading::Sent;
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
-    Spec,
+    Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
@@ -45,6 +46,8 @@ pub static SPEC: Spec = Spec {
     options: &[
         options::MODEL_OPTIONS,
         options::PLACE_OPTIONS,
+        instruct::OPTIONS,
+        tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         REPEATABLE,
@@ -53,6 +56,11 @@ pub static SPEC: Spec = Spec {
     explained: options::EXPLAINED,
     enforces: |constraint, said| {
         let named = said("dialect").and_then(|v| Dialect::from_name(&v.as_text()?));
+        if said("instruct").is_some() {
+            return Enforcement::Never(
+                "text in a named format is completed, and a completion is held to nothing".to_owned(),
+            );
+        }
         enforces(constraint, named.unwrap_or(Dialect::Other))
     },
     build: super::Build::Model(build),
@@ -78,6 +86,7 @@ pub(super) fn enforces(constraint: &Constraint, dialect: Dialect) -> Enforcement
 pub(super) struct Chat {
     link: Link,
     wire: options::Wire,
+    instruct: Instruct,
     checks_control_tokens: bool,
     /// Whether the model that answers must be the one that was asked for.
     checks_model: bool,
@@ -110,16 +119,53 @@ impl Chat {
             wire.options.entry("seed").or_insert(Json::from(0));
             wire.options.entry("cache_prompt").or_insert(Json::from(false));
         }
+        let instruct = Instruct::of(config);
+        if instruct.format().is_some() {
+            in_format(instruct, &place, &mut wire)?;
+        }
         let own = address::is_openai(&place.base);
         let allowed = config.bool("allow_control_tokens").unwrap_or(false);
         Ok(Self {
             link: Link::of(config, context, place),
             wire,
+            instruct,
             checks_control_tokens: !allowed && !own,
             checks_model: dialect == Dialect::Gpt4All,
             repeatable,
         })
     }
+}
+
+/// What a named format changes in the options.
+///
+/// # Errors
+/// The server completes no raw text.
+fn in_format(instruct: Instruct, place: &Place, wire: &mut options::Wire) -> Result<(), ProviderError> {
+    if wire.tools.is_some() {
+        return Err(refused("`tools` are told by the server's chat template, and `instruct` goes past it")
+            .help("leave one of them out"));
+    }
+    let leave = "leave `instruct:` out: the model's own template is put around messages there";
+    if address::is_openai(&place.base) {
+        return Err(refused("`instruct`: OpenAI's own models have a format that is not sent as text").help(leave));
+    }
+    match place.dialect {
+        Dialect::Ollama => {
+            return Err(refused("`instruct`: Ollama's /v1 puts a chat template around every text")
+                .help("`ollama(\"…\", instruct: …)` sends it as it stands"));
+        }
+        Dialect::Gpt4All => {
+            return Err(refused("`instruct`: GPT4All's server takes no stop strings, which end an answer in a format")
+                .help(leave));
+        }
+        _ => {}
+    }
+    let given = wire.options.get("stop").and_then(Json::as_array).into_iter().flatten();
+    let stops = instruct.stops(given.filter_map(|stop| stop.as_str().map(str::to_owned)).collect());
+    if !stops.is_empty() {
+        wire.options.insert("stop".to_owned(), Json::from(stops));
+    }
+    Ok(())
 }
 
 impl Provider for Chat {
@@ -136,9 +182,10 @@ impl Provider for Chat {
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
         if self.checks_control_tokens {
-            super::control::check(request, None)?;
+            super::control::check(request, None, self.instruct.format())?;
         }
-        let (path, body) = body::of(request, &self.link.server.model, self.link.server.dialect, &self.wire)?;
+        let request = self.instruct.spoken(request)?;
+        let (path, body) = body::of(&request, &self.link.server.model, self.link.server.dialect, &self.wire)?;
         Ok(Prepared::Http { url: self.link.server.base.at(path), body })
     }
 
@@ -171,13 +218,14 @@ impl Chat {
             Sent::Answer(response) => response,
             Sent::Refusal(refusal) => return Err(self.link.refusal(refusal).await),
         };
-        let reading =
-            Reading { wrapped: body::travels(request, self.link.server.dialect), thinking: body::is_chat(request) };
+        let wrapped = self.instruct.format().is_none() && body::travels(request, self.link.server.dialect);
+        let reading = Reading { wrapped, thinking: body::is_chat(request) };
         let received = stream::read(&mut response, sink, &self.link.server, reading).await?;
         self.check_model(&received, sink).await?;
         Ok(Answer {
             text: received.text,
             reasoning: Some(received.reasoning).filter(|r| !r.is_empty()),
+            tool_calls: received.calls,
             model: received.model.unwrap_or_else(|| self.link.server.model.clone()),
             finish: received.finish.unwrap_or(Finish::Other),
             usage: received.usage,

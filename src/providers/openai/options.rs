@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, ProviderError};
+use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, ProviderError, tools};
 use super::dialect::{Dialect, NAMES};
 use crate::value::Value;
 
@@ -108,10 +108,9 @@ pub static EXPLAINED: &[(&str, &str)] = &[
     ("logprobs", "the scores of tokens are not kept: leave it out"),
     ("top_logprobs", "the scores of tokens are not kept: leave it out"),
     ("response_format", "a parser behind the model asks for it: `| json(Type)`"),
-    ("tools", "chainrun calls no tools"),
-    ("tool_choice", "chainrun calls no tools"),
-    ("functions", "chainrun calls no tools"),
-    ("parallel_tool_calls", "chainrun calls no tools"),
+    ("tool_choice", "`options: { tool_choice: \"required\" }` sends it as it stands"),
+    ("functions", "they are called `tools`, each as `{ type: \"function\", function: { … } }`"),
+    ("parallel_tool_calls", "`options: { parallel_tool_calls: false }` sends it as it stands"),
     ("num_ctx", "the server's own setting says how much its window holds: leave it out"),
     ("openai_proxy", "HTTPS_PROXY in the environment names a proxy"),
     ("tiktoken_model_name", "nothing is counted on this side: leave it out"),
@@ -126,6 +125,7 @@ const OURS: &[(&str, &str)] = &[
     ("stream_options", "token counts are always asked for"),
     ("response_format", "a parser behind the model asks for it: `| json(Type)`"),
     ("n", "a call has one answer"),
+    ("tools", "it stands beside `options`: `tools: [ … ]`"),
 ];
 
 /// Options as they go on the wire.
@@ -133,6 +133,8 @@ const OURS: &[(&str, &str)] = &[
 pub struct Wire {
     /// What stands beside the prompt, without the limit of tokens.
     pub options: Map<String, Json>,
+    /// The tools that the model is told of.
+    pub tools: Option<Json>,
     /// The longest answer in tokens, whose name depends on what is asked.
     pub max_tokens: Option<i64>,
 }
@@ -142,7 +144,10 @@ pub struct Wire {
 /// # Errors
 /// An option that the server does not have, that stands twice, or that chainrun sends itself.
 pub fn read(config: &ModelConfig, dialect: Dialect) -> Result<Wire, ProviderError> {
-    let mut wire = Wire { max_tokens: config.int("max_tokens"), ..Wire::default() };
+    let mut wire = Wire { max_tokens: config.int("max_tokens"), tools: tools::of(config), ..Wire::default() };
+    if dialect == Dialect::Gpt4All && wire.tools.is_some() {
+        return Err(unknown(dialect, "tools"));
+    }
     let sent = config.spec.all_options().filter(|spec| spec.effect == Effect::Model && !spec.wire.is_empty());
     for spec in sent {
         let Some(value) = config.value(spec.name) else { continue };

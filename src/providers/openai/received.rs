@@ -1,15 +1,16 @@
 //! What an answer holds, put together of events of `chat.completion.chunk` and their relatives.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::super::thinking::{Split, Thinking};
+use super::super::tools::Calls;
 use super::super::{ErrorKind, ProviderError};
 use super::errors::{self, Server};
 use super::schema::Unwrap;
 use super::stream::{Reading, no_answer};
 use crate::event::Sink;
 use crate::net::{ErrorText, FailureKind, Reply, classify};
-use crate::value::{Finish, Usage};
+use crate::value::{Finish, ToolCall, Usage};
 
 /// What an answer holds, as far as it came.
 #[derive(Default)]
@@ -27,7 +28,9 @@ pub struct Received {
     /// Why the model says that it does not answer.
     refusal: String,
     filtered: bool,
-    tools: bool,
+    /// Calls of tools that the model asks for, once nothing is missing.
+    pub calls: Vec<ToolCall>,
+    growing: Calls,
     thinking: Option<Thinking>,
     unwrap: Option<Unwrap>,
 }
@@ -43,7 +46,15 @@ impl Received {
     }
 
     /// Nothing more comes, and nothing is missing.
-    pub async fn whole(self, sink: &mut Sink) -> Result<Self, ProviderError> {
+    pub async fn whole(mut self, sink: &mut Sink, server: &Server) -> Result<Self, ProviderError> {
+        let cut = self.finish == Some(Finish::Length);
+        self.calls = std::mem::take(&mut self.growing).finish().map_err(|why| {
+            let error = ProviderError::new(ErrorKind::Broken, format!("{}: {why}", server.at()));
+            if cut { error.help("the answer was cut: `max_tokens:` on the model allows more") } else { error }
+        })?;
+        if !self.calls.is_empty() && self.finish == Some(Finish::Stop) {
+            self.finish = Some(Finish::ToolCalls);
+        }
         if self.text.is_empty() && !self.refusal.is_empty() {
             let message = format!("the model does not answer: {}", self.refusal);
             return Err(ProviderError::new(ErrorKind::Refused, message));
@@ -104,10 +115,15 @@ impl Received {
         if let Some(text) = part.get("refusal").and_then(Json::as_str) {
             self.refusal.push_str(text);
         }
-        let calls = part.get("tool_calls").and_then(Json::as_array).is_some_and(|c| !c.is_empty());
-        if (calls || object("function_call").is_some()) && !std::mem::replace(&mut self.tools, true) {
-            sink.notice("the model asked for a tool; chainrun calls none, so the request is left out of the answer")
-                .await?;
+        let calls = part.get("tool_calls").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        for call in calls {
+            sink.count_more(&call.to_string())?;
+        }
+        self.growing.push_all(calls.iter());
+        // The older form, of one function.
+        if let Some(call) = part.get("function_call").filter(|call| call.is_object()) {
+            sink.count_more(&call.to_string())?;
+            self.growing.push_all([json!({ "index": 0, "function": call })].iter());
         }
         if let Some(reason) = choice.get("finish_reason").and_then(Json::as_str).filter(|r| !r.is_empty()) {
             self.filtered |= reason == "content_filter";
@@ -167,6 +183,11 @@ impl Received {
         Ok(())
     }
 
+    /// Whether anything of an answer came.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.reasoning.is_empty() && self.growing.is_empty()
+    }
+
     /// Passes on what was held back.
     pub async fn flush(&mut self, sink: &mut Sink) -> Result<(), ProviderError> {
         if let Some(split) = self.thinking.as_mut().map(Thinking::finish) {
@@ -190,6 +211,7 @@ fn finish(reason: &str) -> Finish {
     match reason {
         "stop" | "eos" | "eos_token" | "stop_sequence" => Finish::Stop,
         "length" => Finish::Length,
+        "tool_calls" | "function_call" => Finish::ToolCalls,
         _ => Finish::Other,
     }
 }

@@ -176,7 +176,7 @@ impl<'s> Reader<'s> {
         if self.received.finish.is_none() {
             Err(self.ended_early(sink.began()))
         } else {
-            self.received.whole(sink).await
+            self.received.whole(sink, self.server).await
         }
     }
 
@@ -187,11 +187,11 @@ impl<'s> Reader<'s> {
     pub async fn done(mut self, sink: &mut Sink) -> Result<Received, ProviderError> {
         self.received.flush(sink).await?;
         let received = &mut self.received;
-        if received.finish.is_none() && received.text.is_empty() && received.reasoning.is_empty() {
+        if received.finish.is_none() && received.is_empty() {
             return Err(self.ended_early(sink.began()));
         }
         received.finish.get_or_insert(Finish::Other);
-        self.received.whole(sink).await
+        self.received.whole(sink, self.server).await
     }
 
     fn ended_early(&self, began: bool) -> ProviderError {
