@@ -1,11 +1,16 @@
 //! What happens in a run, as one bounded stream.
 
+mod call;
+
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::value::{Finish, Secret, Usage, Value, redact};
+pub use call::{CallFacts, Said, Server};
+
+use crate::value::{Finish, Secret, Usage, Value, redact, redact_json};
 
 /// One execution of a block: an item, an attempt, a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -23,9 +28,19 @@ pub struct Event {
     /// The stage it belongs to; absent for the frame itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
+    /// When; not shown, so that the same run gives the same record.
+    #[serde(skip)]
+    pub at: Instant,
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+impl Event {
+    /// An event that happens now.
+    pub fn now(frame: FrameId, node: Option<NodeId>, kind: EventKind) -> Self {
+        Self { frame, node, at: Instant::now(), kind }
+    }
 }
 
 /// How a value grows that is still being written.
@@ -91,6 +106,13 @@ pub enum EventKind {
         /// The value, shortened.
         value: String,
     },
+    /// A stage gave no value.
+    StageFailed {
+        /// Why.
+        error: String,
+        /// The diagnostic's code, as `E405`.
+        code: &'static str,
+    },
     /// A call of a model began.
     ModelCalled {
         /// The provider's name.
@@ -104,6 +126,18 @@ pub enum EventKind {
         /// Whether the answer was kept from an earlier call.
         #[serde(skip_serializing_if = "is_false")]
         cached: bool,
+        /// What traces show besides.
+        #[serde(skip)]
+        facts: Arc<CallFacts>,
+    },
+    /// A call of a model failed for good.
+    ModelFailed {
+        /// The attempt that failed last, from 1.
+        attempt: u32,
+        /// The kind of failure, as `timed_out`.
+        reason: &'static str,
+        /// Why.
+        error: String,
     },
     /// A model gave a piece of its answer.
     Token {
@@ -128,6 +162,9 @@ pub enum EventKind {
         /// Whether it was kept from an earlier call.
         #[serde(skip_serializing_if = "is_false")]
         cached: bool,
+        /// The model's name as the provider gives it.
+        #[serde(skip)]
+        model: String,
     },
     /// Where the time of an answer went, in seconds, as the server counts it.
     Timings {
@@ -231,7 +268,16 @@ pub struct Stopped;
 #[derive(Clone)]
 pub struct EventSender {
     channel: mpsc::Sender<Event>,
-    recorded: bool,
+    wanted: Wanted,
+}
+
+/// What the reader of the events shows besides the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Frames, stages and their values, prompts, pieces of answers that are not the run's result.
+    pub record: bool,
+    /// Whole prompts, in [`CallFacts::messages`].
+    pub prompts: bool,
 }
 
 /// Events that may wait for a slow reader. With pieces of a few bytes this is a few kilobytes.
@@ -239,15 +285,19 @@ pub const EVENT_BUFFER: usize = 256;
 
 /// The event stream: where providers and the run put events, and where one reader takes them.
 pub fn channel() -> (EventSender, mpsc::Receiver<Event>) {
+    channel_for(Wanted { record: true, prompts: false })
+}
+
+/// The event stream for a reader that shows this.
+pub fn channel_for(wanted: Wanted) -> (EventSender, mpsc::Receiver<Event>) {
     let (channel, reader) = mpsc::channel(EVENT_BUFFER);
-    (EventSender { channel, recorded: true }, reader)
+    (EventSender { channel, wanted }, reader)
 }
 
 /// The event stream for a reader that keeps no record: events that only a record shows are not made, such as frames,
 /// stages and their values, prompts, and the pieces of answers that are not the run's result.
 pub fn channel_unrecorded() -> (EventSender, mpsc::Receiver<Event>) {
-    let (sender, reader) = channel();
-    (EventSender { recorded: false, ..sender }, reader)
+    channel_for(Wanted::default())
 }
 
 impl EventSender {
@@ -256,12 +306,17 @@ impl EventSender {
     /// # Errors
     /// [`Stopped`] when nobody reads any more.
     pub async fn send(&self, frame: FrameId, node: Option<NodeId>, kind: EventKind) -> Result<(), Stopped> {
-        self.channel.send(Event { frame, node, kind }).await.map_err(|_| Stopped)
+        self.channel.send(Event::now(frame, node, kind)).await.map_err(|_| Stopped)
     }
 
     /// Whether the reader keeps a record of the run.
     pub fn recorded(&self) -> bool {
-        self.recorded
+        self.wanted.record
+    }
+
+    /// What the reader shows.
+    pub fn wanted(&self) -> Wanted {
+        self.wanted
     }
 
     /// Sends an event that only a record of the run shows; `make` is called where one is kept.
@@ -274,7 +329,7 @@ impl EventSender {
         node: Option<NodeId>,
         make: impl FnOnce() -> EventKind,
     ) -> Result<(), Stopped> {
-        if self.recorded {
+        if self.wanted.record {
             return self.send(frame, node, make()).await;
         }
         // A send gives other tasks their turn now and then, and so must this: a signal would be heard by nobody.
@@ -316,7 +371,7 @@ impl Sink {
     /// The same, which also records how the value grows that `growing` makes of the answer.
     #[must_use]
     pub fn growing(mut self, growing: impl FnOnce() -> Option<Box<dyn Growing>>) -> Self {
-        self.growing = if self.events.recorded { growing() } else { None };
+        self.growing = if self.events.recorded() { growing() } else { None };
         self
     }
 
@@ -403,7 +458,7 @@ impl Sink {
     /// # Errors
     /// The reader is gone.
     pub async fn logprobs(&mut self, tokens: &serde_json::Value) -> Result<(), SinkClosed> {
-        if !self.events.recorded {
+        if !self.events.recorded() {
             return Ok(());
         }
         let text = self.clean(&tokens.to_string());
@@ -425,6 +480,11 @@ impl Sink {
     /// `text` without the run's secrets.
     pub fn redact(&self, text: &str) -> String {
         redact(text, &self.secrets)
+    }
+
+    /// The same of every text of a JSON value.
+    pub fn redact_json(&self, json: serde_json::Value) -> serde_json::Value {
+        redact_json(json, &self.secrets)
     }
 
     /// The most bytes that answer and reasoning may have.

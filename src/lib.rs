@@ -23,6 +23,8 @@ pub mod parsers;
 
 pub mod net;
 
+pub mod trace;
+
 pub mod models;
 
 #[cfg(feature = "local")]

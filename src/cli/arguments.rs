@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// Write every event of the run as JSON lines to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+    /// Write the run, each stage and each call as JSON lines to FILE, each once it is done, with its times
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Print the result when it is whole
     #[arg(long)]
     pub no_stream: bool,

@@ -13,6 +13,7 @@ mod format;
 mod load;
 mod models;
 mod page;
+mod records;
 mod result;
 mod run;
 

@@ -1,6 +1,5 @@
 //! `chainrun FILE`: checks the file, builds the plan and runs it.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -10,15 +9,16 @@ use super::command_line::{StandardInput, given};
 use super::console::Console;
 use super::format::text_of;
 use super::load::{self, Loaded};
+use super::records::Records;
 use super::result::{Closed, Output};
 use super::{FAILED, INTERRUPTED, WRONG};
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::event::{Event, EventKind, FrameId, channel, channel_unrecorded};
+use crate::event::{Event, EventKind, FrameId, channel_for};
 use crate::plan::{self, Declarations, Execs, Models, Plan};
 use crate::run::{Failure, Run};
 use crate::source::{Sources, Span};
-use crate::value::Value;
+use crate::value::{Secret, Value, redact, redact_json};
 
 /// A plan with its variables and models bound.
 pub struct Ready {
@@ -135,27 +135,22 @@ async fn execute(
     sources: &Sources,
     console: &Console,
 ) -> u8 {
-    let (sender, reader) = if args.events.is_some() { channel() } else { channel_unrecorded() };
-    let events_on_stdout = args.events.as_deref().is_some_and(|p| p.as_os_str() == "-");
-    let file = match args.events.as_ref().filter(|_| !events_on_stdout) {
-        Some(path) => match std::fs::File::create(context.cwd.join(path)) {
-            Ok(file) => Some(std::io::BufWriter::new(file)),
-            Err(e) => {
-                console.write(&format!("error[E001]: `{}` cannot be written: {e}\n", path.display()));
-                return WRONG;
-            }
-        },
-        None => None,
+    let records = match Records::open(args, context, console, &ready.models.secrets) {
+        Ok(records) => records,
+        Err(diagnostic) => {
+            console.report(&[*diagnostic], sources);
+            return WRONG;
+        }
     };
+    let (sender, reader) = channel_for(records.wanted());
     let mut reading = Reading {
         output: Output::open(),
         console,
         plan: &ready.plan,
         sources,
-        file,
-        events_on_stdout,
         format: args.format(),
-        stream: !args.no_stream && !events_on_stdout,
+        stream: !args.no_stream && !records.events_on_stdout,
+        records,
         settled: false,
         printed: String::new(),
         items: 0,
@@ -172,11 +167,11 @@ async fn execute(
     };
     let Some(outcome) = outcome else {
         console.write("interrupted\n");
-        reading.flush();
+        reading.records.stop();
         return INTERRUPTED;
     };
     let seconds = context.started.elapsed().as_secs_f64();
-    reading.end(outcome, seconds, sources).await
+    reading.end(outcome, seconds, &ready.models.secrets).await
 }
 
 /// Waits for Ctrl-C or, where there are such signals, a request to terminate.
@@ -205,8 +200,7 @@ struct Reading<'a> {
     console: &'a Console,
     plan: &'a Plan,
     sources: &'a Sources,
-    file: Option<std::io::BufWriter<std::fs::File>>,
-    events_on_stdout: bool,
+    records: Records<'a>,
     format: Format,
     stream: bool,
     /// Whether nothing can take the place of the text that streams any more.
@@ -228,7 +222,7 @@ impl Reading<'_> {
     }
 
     async fn one(&mut self, event: Event) -> Result<(), Closed> {
-        self.record(&event).await?;
+        self.records.event(&event, &self.output).await?;
         match &event.kind {
             EventKind::Settled => self.settled = true,
             EventKind::Token { text }
@@ -273,46 +267,22 @@ impl Reading<'_> {
         matches!(&self.plan.node(node).kind, plan::NodeKind::Ask(ask) if ask.live)
     }
 
-    async fn record(&mut self, event: &Event) -> Result<(), Closed> {
-        if self.file.is_none() && !self.events_on_stdout {
-            return Ok(());
-        }
-        let Ok(mut line) = serde_json::to_string(event) else { return Ok(()) };
-        line.push('\n');
-        if self.events_on_stdout {
-            return self.output.write(&line).await;
-        }
-        let failed = self.file.as_mut().and_then(|f| f.write_all(line.as_bytes()).err());
-        if let Some(e) = failed {
-            self.file = None;
-            self.console.note(&format!("the events cannot be written any more: {e}"));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) {
-        if let Some(file) = &mut self.file {
-            let _ = file.flush();
-        }
-    }
-
-    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, sources: &Sources) -> u8 {
+    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, secrets: &[Secret]) -> u8 {
         let error = match &outcome {
             Err(Failure::Failed(d)) => Some(d.message.clone()),
             Err(Failure::Stopped) => Some("nobody read the result".to_owned()),
             Ok(_) => None,
         };
         // Made where somebody reads it: a long list is copied by it.
-        let recorded = self.file.is_some() || self.events_on_stdout;
-        let value = outcome.as_ref().ok().filter(|_| recorded).map(Value::to_json);
+        let shown = outcome.as_ref().ok().filter(|_| self.records.of_events());
+        let value = shown.map(|value| redact_json(value.to_json(), secrets));
+        let error = error.map(|text| redact(&text, secrets));
         let kind = EventKind::RunFinished { ok: error.is_none(), error, value, seconds };
-        let last = Event { frame: FrameId(0), node: None, kind };
-        let _ = self.record(&last).await;
-        drop(last);
-        self.flush();
+        let _ = self.records.event(&Event::now(FrameId(0), None, kind), &self.output).await;
+        self.records.close();
         match outcome {
             Ok(value) => {
-                let code = if self.events_on_stdout { 0 } else { self.print(&value).await };
+                let code = if self.records.events_on_stdout { 0 } else { self.print(&value).await };
                 self.output.finish().await;
                 code
             }
@@ -325,7 +295,7 @@ impl Reading<'_> {
                     let _ = self.output.write("\n").await;
                 }
                 self.output.finish().await;
-                self.console.report(&[*diagnostic], sources);
+                self.console.report(&[*diagnostic], self.sources);
                 FAILED
             }
         }

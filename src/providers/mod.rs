@@ -25,6 +25,7 @@ pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Said, Spec};
 
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Request, Secret};
 
 /// A future that lives in its box.
@@ -121,6 +122,25 @@ pub enum ErrorKind {
     Cancelled,
 }
 
+impl ErrorKind {
+    /// Its name in events and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Unreachable => "unreachable",
+            ErrorKind::TimedOut => "timed_out",
+            ErrorKind::Busy => "busy",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Broken => "broken",
+            ErrorKind::Prompt => "prompt",
+            ErrorKind::Overflow => "overflow",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Weights => "weights",
+            ErrorKind::Scripted => "scripted",
+            ErrorKind::Cancelled => "cancelled",
+        }
+    }
+}
+
 impl ProviderError {
     /// An error without help.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -183,6 +203,11 @@ pub trait Provider: Send + Sync {
         prepared: &'a Prepared,
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>>;
+
+    /// The server that sees the prompt; none for a model inside this process.
+    fn server(&self) -> Option<&BaseUrl> {
+        None
+    }
 
     /// What the weights are known by: their digest, or what changes when they do. None where only a server knows.
     fn weights(&self) -> Option<String> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cache::{self, Unsaved};
+use super::facts::facts;
 use super::fit::Fit;
 use super::frame::Frame;
 use super::stages::{all_failed, unparsed, wrong_input};
@@ -28,6 +29,19 @@ struct Answered {
     answer: Answer,
     unsaved: Option<Unsaved>,
     growing: Option<Box<dyn Growing>>,
+}
+
+/// A call that is ready to go.
+struct Calling<'c> {
+    config: &'c ModelConfig,
+    provider: &'c dyn Provider,
+    request: &'c Request,
+    prepared: &'c Prepared,
+}
+
+/// What a call gives that nobody waits for any more.
+fn stopped() -> ProviderError {
+    ProviderError::new(ErrorKind::Cancelled, "the run was stopped")
 }
 
 impl<'a> Run<'a> {
@@ -134,13 +148,32 @@ impl<'a> Run<'a> {
         model: ModelId,
         request: &Request,
     ) -> Result<Answered, ProviderError> {
+        let mut called = 0;
+        let out = self.tries(frame, id, ask, model, request, &mut called).await;
+        if let Err(error) = &out
+            && called > 0
+            && error.kind != ErrorKind::Cancelled
+        {
+            let failed =
+                || EventKind::ModelFailed { attempt: called, reason: error.kind.name(), error: error.message.clone() };
+            self.events.record(frame.id, Some(id), failed).await.map_err(|_| stopped())?;
+        }
+        out
+    }
+
+    /// The same; `called` is the number of the last try that was begun.
+    async fn tries(
+        &self,
+        frame: &Frame,
+        id: NodeId,
+        ask: &Ask,
+        model: ModelId,
+        request: &Request,
+        called: &mut u32,
+    ) -> Result<Answered, ProviderError> {
         let at = model.0 as usize;
         let (config, provider) = (&self.models.configs[at], &self.models.providers[at]);
-        let cancelled = |_| ProviderError::new(ErrorKind::Cancelled, "the run was stopped");
-        let _permit = self.permits[at]
-            .acquire()
-            .await
-            .map_err(|_| ProviderError::new(ErrorKind::Cancelled, "the run was stopped"))?;
+        let _permit = self.permits[at].acquire().await.map_err(|_| stopped())?;
         let mut fit = Fit::new(config, request);
         let mut attempt = 1;
         loop {
@@ -157,11 +190,13 @@ impl<'a> Run<'a> {
                 }
             };
             let key = cache::key(config, provider.as_ref(), fit.request(), &prepared);
-            if let Some(answer) = self.kept(config, key.as_deref(), &prepared, &mut sink).await? {
+            let call = Calling { config, provider: provider.as_ref(), request: fit.request(), prepared: &prepared };
+            if let Some(answer) = self.kept(&call, key.as_deref(), &mut sink).await? {
                 return Ok(Answered { answer, unsaved: None, growing: sink.take_growing() });
             }
-            self.called(config, attempt, &prepared, &mut sink).await?;
-            let error = match self.one_try(config, provider.as_ref(), fit.request(), &prepared, &mut sink).await {
+            self.called(&call, attempt, &mut sink).await?;
+            *called = attempt;
+            let error = match self.one_try(&call, &mut sink).await {
                 Ok(answer) => {
                     sink.record(|_| answered(&answer, false)).await?;
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
@@ -182,24 +217,20 @@ impl<'a> Run<'a> {
             let wait = error.retry_after.unwrap_or_else(|| backoff(attempt, frame.id));
             let retrying =
                 EventKind::Retrying { attempt, error: sink.redact(&error.message), wait: wait.as_secs_f64() };
-            self.events.send(frame.id, Some(id), retrying).await.map_err(cancelled)?;
+            self.events.send(frame.id, Some(id), retrying).await.map_err(|_| stopped())?;
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
 
     /// Tells that a model is called; attempt 0 means that its answer was kept from an earlier call.
-    async fn called(
-        &self,
-        config: &ModelConfig,
-        attempt: u32,
-        prepared: &Prepared,
-        sink: &mut Sink,
-    ) -> Result<(), ProviderError> {
+    async fn called(&self, call: &Calling<'_>, attempt: u32, sink: &mut Sink) -> Result<(), ProviderError> {
         let called = |sink: &Sink| {
-            let prompt = sink.redact(&shown(prepared));
-            let (provider, model) = (config.spec.name, config.shown_model());
-            EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0 }
+            let prompt = sink.redact(&shown(call.prepared));
+            let (provider, model) = (call.config.spec.name, call.config.shown_model());
+            let prompts = self.events.wanted().prompts;
+            let facts = Arc::new(facts(call.config, call.provider, call.request, prompts, sink));
+            EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0, facts }
         };
         Ok(sink.record(called).await?)
     }
@@ -207,9 +238,8 @@ impl<'a> Run<'a> {
     /// The answer that is kept from an earlier call, passed on like one that comes.
     async fn kept(
         &self,
-        config: &ModelConfig,
+        call: &Calling<'_>,
         key: Option<&str>,
-        prepared: &Prepared,
         sink: &mut Sink,
     ) -> Result<Option<Answer>, ProviderError> {
         let Some(key) = key else { return Ok(None) };
@@ -218,12 +248,12 @@ impl<'a> Run<'a> {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(None),
             Err(why) => {
-                let text = format!("a kept answer of `{}` is passed over: {why}", config.name);
+                let text = format!("a kept answer of `{}` is passed over: {why}", call.config.name);
                 sink.notice(&text).await?;
                 return Ok(None);
             }
         };
-        self.called(config, 0, prepared, sink).await?;
+        self.called(call, 0, sink).await?;
         if let Some(reasoning) = &answer.reasoning {
             sink.reasoning(reasoning).await?;
         }
@@ -233,18 +263,11 @@ impl<'a> Run<'a> {
         Ok(Some(answer))
     }
 
-    async fn one_try(
-        &self,
-        config: &ModelConfig,
-        provider: &dyn Provider,
-        request: &Request,
-        prepared: &Prepared,
-        sink: &mut Sink,
-    ) -> Result<Answer, ProviderError> {
-        let call = provider.generate(request, prepared, sink);
-        match config.duration("timeout") {
-            None => call.await,
-            Some(limit) => match tokio::time::timeout(limit, call).await {
+    async fn one_try(&self, call: &Calling<'_>, sink: &mut Sink) -> Result<Answer, ProviderError> {
+        let answer = call.provider.generate(call.request, call.prepared, sink);
+        match call.config.duration("timeout") {
+            None => answer.await,
+            Some(limit) => match tokio::time::timeout(limit, answer).await {
                 Ok(out) => out,
                 Err(_) => {
                     let message = format!("no whole answer within {limit:?}");
@@ -307,7 +330,8 @@ impl<'a> Run<'a> {
 
 /// What a record shows of an answer that is whole.
 fn answered(answer: &Answer, cached: bool) -> EventKind {
-    EventKind::ModelAnswered { finish: answer.finish, usage: answer.usage, seconds: answer.seconds, cached }
+    let Answer { finish, usage, seconds, ref model, .. } = *answer;
+    EventKind::ModelAnswered { finish, usage, seconds, cached, model: model.clone() }
 }
 
 /// What helps where an answer is cut.

@@ -6,6 +6,7 @@ mod choose;
 mod each;
 mod exec;
 mod explain;
+mod facts;
 mod fit;
 mod frame;
 mod repeat;

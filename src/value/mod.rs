@@ -19,5 +19,5 @@ pub use image::{Image, base64, from_base64, media_type};
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use recursive::Recursive;
 pub use schema_import::{SchemaError, from_json_schema};
-pub use secret::{Secret, redact};
+pub use secret::{Secret, redact, redact_json};
 pub use types::{Field, Literal, Record, Type, TypeError};

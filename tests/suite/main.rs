@@ -33,6 +33,7 @@ mod process;
 mod reference;
 #[path = "../support/server.rs"]
 mod server;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -80,6 +81,7 @@ fn main() {
     trials.extend(mutations::trials());
     trials.extend(printing::trials());
     trials.extend(reference::trials());
+    trials.extend(traces::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
     #[cfg(feature = "local")]

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Request, RequestInput, Secret, Value};
 
 /// The description of `hf-endpoint`.
@@ -184,6 +185,10 @@ impl Provider for Endpoint {
             Ok(provider) => provider.generate(request, prepared, sink),
             Err(error) => Box::pin(async { Err(error) }),
         }
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        self.any()?.server()
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Finish, Image, Request, RequestInput, Secret, Usage};
 
 /// The description of `ollama`.
@@ -103,6 +104,10 @@ impl Provider for Ollama {
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
         let (path, body) = body::of(&self.link.server.model, &self.wire, request)?;
         Ok(Prepared::Http { url: self.link.server.base.at(path), body })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Finish, Request, Secret, Value};
 
 /// The description of `openai`.
@@ -149,6 +150,10 @@ impl Provider for Chat {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>> {
         Box::pin(async move { self.ask(request, prepared, sink).await.map_err(|error| error.redacted(sink)) })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
     }
 
     fn secrets(&self) -> Vec<Secret> {

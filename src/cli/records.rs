@@ -1,0 +1,178 @@
+//! What is kept of a run besides its result: the events, the trace.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::arguments::RunArgs;
+use super::console::Console;
+use super::result::{Closed, Output};
+use crate::config::Context;
+use crate::diag::{Code, Diagnostic, Severity};
+use crate::event::{Event, Wanted};
+use crate::trace::{Clock, Fold, line};
+use crate::value::Secret;
+
+/// A file of JSON lines.
+struct Lines {
+    file: BufWriter<File>,
+    what: &'static str,
+}
+
+/// Everything that is kept of a run.
+pub struct Records<'a> {
+    console: &'a Console,
+    /// Whether the events are what stands on standard output.
+    pub events_on_stdout: bool,
+    events: Option<Lines>,
+    trace: Option<Lines>,
+    fold: Option<Fold>,
+    clock: Clock,
+}
+
+impl<'a> Records<'a> {
+    /// Opens what the command line asks for.
+    ///
+    /// # Errors
+    /// What cannot be written, in words.
+    pub fn open(
+        args: &RunArgs,
+        context: &Context,
+        console: &'a Console,
+        secrets: &Arc<[Secret]>,
+    ) -> Result<Self, Box<Diagnostic>> {
+        let events_on_stdout = args.events.as_deref().is_some_and(is_stdout);
+        // The file that runs is none to write.
+        let files = [("FILE", &args.file), ("--events", &args.events), ("--trace", &args.trace)];
+        apart(&files, context)?;
+        let open = |flag: &'static str, path: &Option<PathBuf>, what| match path {
+            Some(path) => Lines::create(flag, path, what, context).map(Some),
+            None => Ok(None),
+        };
+        let trace = open("--trace", &args.trace, "trace")?;
+        Ok(Self {
+            console,
+            events_on_stdout,
+            events: if events_on_stdout { None } else { open("--events", &args.events, "events")? },
+            fold: trace.as_ref().map(|_| Fold::new(false, secrets.clone())),
+            trace,
+            clock: Clock::new(SystemTime::now(), Instant::now()),
+        })
+    }
+
+    /// What the run has to tell for it.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { record: self.of_events() || self.fold.is_some(), prompts: false }
+    }
+
+    /// Whether the events themselves are kept.
+    pub fn of_events(&self) -> bool {
+        self.events_on_stdout || self.events.is_some()
+    }
+
+    /// Takes an event in.
+    ///
+    /// # Errors
+    /// Nobody reads standard output any more.
+    pub async fn event(&mut self, event: &Event, output: &Output) -> Result<(), Closed> {
+        if self.of_events()
+            && let Ok(mut line) = serde_json::to_string(event)
+        {
+            line.push('\n');
+            if self.events_on_stdout {
+                output.write(&line).await?;
+            }
+            self.events = written(self.events.take(), &line, self.console);
+        }
+        if let Some(fold) = &mut self.fold {
+            fold.event(event);
+            self.spans();
+        }
+        Ok(())
+    }
+
+    /// The run was stopped before its end.
+    pub fn stop(&mut self) {
+        if let Some(fold) = &mut self.fold {
+            fold.stop(Instant::now());
+            self.spans();
+        }
+        self.close();
+    }
+
+    /// Writes what waits to be written.
+    pub fn close(&mut self) {
+        for lines in [self.events.take(), self.trace.take()].into_iter().flatten() {
+            lines.close(self.console);
+        }
+    }
+
+    fn spans(&mut self) {
+        let Some(fold) = &mut self.fold else { return };
+        for span in fold.take() {
+            if self.trace.is_some() {
+                let text = format!("{}\n", line(&span, &self.clock));
+                self.trace = written(self.trace.take(), &text, self.console);
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn create(flag: &'static str, path: &Path, what: &'static str, context: &Context) -> Result<Self, Box<Diagnostic>> {
+        let wrong = |message: String| Diagnostic::new(Severity::Error, Code::E001, None, message);
+        if is_stdout(path) {
+            let diagnostic = wrong(format!("`{flag}` wants a file: standard output holds the result"));
+            return Err(Box::new(diagnostic.help("`--events -` alone writes there, in the result's place")));
+        }
+        match File::create(context.cwd.join(path)) {
+            Ok(file) => Ok(Self { file: BufWriter::new(file), what }),
+            Err(e) => Err(Box::new(wrong(format!("`{}` of `{flag}` cannot be written: {e}", path.display())))),
+        }
+    }
+
+    fn close(mut self, console: &Console) {
+        if let Err(e) = self.file.flush() {
+            console.note(&format!("the {} cannot be written: {e}", self.what));
+        }
+    }
+}
+
+/// Writes a line; a file that takes no more is told once and left.
+fn written(lines: Option<Lines>, line: &str, console: &Console) -> Option<Lines> {
+    let mut lines = lines?;
+    match lines.file.write_all(line.as_bytes()) {
+        Ok(()) => Some(lines),
+        Err(e) => {
+            console.note(&format!("the {} cannot be written any more: {e}", lines.what));
+            None
+        }
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Refuses one file for two things.
+fn apart(files: &[(&str, &Option<PathBuf>)], context: &Context) -> Result<(), Box<Diagnostic>> {
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (flag, path) in files {
+        let Some(path) = path.as_ref().filter(|p| !is_stdout(p)) else { continue };
+        let full = crate::plan::plain(&context.cwd.join(path));
+        // What is no file, as /dev/stderr, takes the lines of several.
+        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == full && !is_device(other)) {
+            let message = format!("`{first}` and `{flag}` name the same file: `{}`", path.display());
+            let diagnostic = Diagnostic::new(Severity::Error, Code::E305, None, message);
+            return Err(Box::new(diagnostic.help("each writes a file of its own")));
+        }
+        seen.push((flag, full));
+    }
+    Ok(())
+}
+
+fn is_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|about| !about.is_file())
+}
