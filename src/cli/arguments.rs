@@ -1,6 +1,7 @@
 //! The words of the command line. Parser, help, completions and the man page follow from this one place.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -49,7 +50,7 @@ pub enum Command {
         after_help = "`chainrun explain E204` prints what the code of a diagnostic means, with a wrong and a right \
                             example.\nA file of such a name is written with its path: ./E204"
     )]
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Fetch and list models
     Models(ModelsArgs),
     /// Tell how much is kept of answers (`cache: true` on a model), or remove it
@@ -99,6 +100,12 @@ pub struct RunArgs {
     /// Write the run, each stage and each call as JSON lines to FILE, each once it is done, with its times
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Start a command and write every event of the run on its standard input as it happens; may stand several times
+    #[arg(long = "callback", value_name = "COMMAND")]
+    pub callbacks: Vec<String>,
+    /// How long a callback may read nothing, and how long it may go on after the run: 500ms, 5m; 30s unless told
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "callbacks")]
+    pub callback_wait: Option<Duration>,
     /// Print the result when it is whole
     #[arg(long)]
     pub no_stream: bool,
@@ -108,6 +115,23 @@ pub struct RunArgs {
     /// Reach nothing but this machine
     #[arg(long)]
     pub offline: bool,
+}
+
+/// A length of time as `30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (digits, unit) = text.split_at(at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "" => return Err(format!("it wants a unit: {text}s, {text}ms, {text}m or {text}h")),
+        other => return Err(format!("`{other}` is no unit of time: ms, s, m, h")),
+    };
+    let count: f64 = digits.parse().map_err(|_| "it begins with a number, as in 30s".to_owned())?;
+    let total = count * seconds;
+    if total > 0.0 && total <= 1e9 { Ok(Duration::from_secs_f64(total)) } else { Err("it is out of range".to_owned()) }
 }
 
 impl RunArgs {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod cache;
+mod callback;
 mod check;
 mod command_line;
 mod console;

@@ -1,12 +1,13 @@
-//! What is kept of a run besides its result: the events, the trace.
+//! What is kept or passed on of a run besides its result: the events, the trace.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::arguments::RunArgs;
+use super::callback::{Callback, Words};
 use super::console::Console;
 use super::result::{Closed, Output};
 use crate::config::Context;
@@ -14,6 +15,12 @@ use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::{Event, Wanted};
 use crate::trace::{Clock, Fold, line};
 use crate::value::Secret;
+
+/// How long a callback may read nothing, and how long it may go on after the run, unless told.
+const CALLBACK_WAIT: Duration = Duration::from_secs(30);
+
+/// How long it may go on after a run that was interrupted: the person waits.
+const AFTER_STOP: Duration = Duration::from_secs(2);
 
 /// A file of JSON lines.
 struct Lines {
@@ -27,6 +34,7 @@ pub struct Records<'a> {
     /// Whether the events are what stands on standard output.
     pub events_on_stdout: bool,
     events: Option<Lines>,
+    callbacks: Vec<Callback>,
     trace: Option<Lines>,
     fold: Option<Fold>,
     clock: Clock,
@@ -36,9 +44,10 @@ impl<'a> Records<'a> {
     /// Opens what the command line asks for.
     ///
     /// # Errors
-    /// What cannot be written, in words.
+    /// What cannot be written or started.
     pub fn open(
         args: &RunArgs,
+        callbacks: &[Words],
         context: &Context,
         console: &'a Console,
         secrets: &Arc<[Secret]>,
@@ -52,10 +61,14 @@ impl<'a> Records<'a> {
             None => Ok(None),
         };
         let trace = open("--trace", &args.trace, "trace")?;
+        let events = if events_on_stdout { None } else { open("--events", &args.events, "events")? };
+        let wait = args.callback_wait.unwrap_or(CALLBACK_WAIT);
+        let callbacks: Result<Vec<Callback>, _> = callbacks.iter().map(|words| Callback::start(words, wait)).collect();
         Ok(Self {
             console,
             events_on_stdout,
-            events: if events_on_stdout { None } else { open("--events", &args.events, "events")? },
+            events,
+            callbacks: callbacks?,
             fold: trace.as_ref().map(|_| Fold::new(false, secrets.clone())),
             trace,
             clock: Clock::new(SystemTime::now(), Instant::now()),
@@ -69,7 +82,7 @@ impl<'a> Records<'a> {
 
     /// Whether the events themselves are kept.
     pub fn of_events(&self) -> bool {
-        self.events_on_stdout || self.events.is_some()
+        self.events_on_stdout || self.events.is_some() || !self.callbacks.is_empty()
     }
 
     /// Takes an event in.
@@ -85,6 +98,9 @@ impl<'a> Records<'a> {
                 output.write(&line).await?;
             }
             self.events = written(self.events.take(), &line, self.console);
+            for callback in &mut self.callbacks {
+                callback.line(line.as_bytes(), self.console).await;
+            }
         }
         if let Some(fold) = &mut self.fold {
             fold.event(event);
@@ -94,19 +110,30 @@ impl<'a> Records<'a> {
     }
 
     /// The run was stopped before its end.
-    pub fn stop(&mut self) {
+    pub async fn stop(mut self) {
         if let Some(fold) = &mut self.fold {
             fold.stop(Instant::now());
             self.spans();
         }
-        self.close();
+        self.flush();
+        self.end(AFTER_STOP).await;
     }
 
     /// Writes what waits to be written.
-    pub fn close(&mut self) {
-        for lines in [self.events.take(), self.trace.take()].into_iter().flatten() {
-            lines.close(self.console);
+    pub fn flush(&mut self) {
+        for lines in [&mut self.events, &mut self.trace] {
+            if let Some(mut open) = lines.take()
+                && open.flushed(self.console)
+            {
+                *lines = Some(open);
+            }
         }
+    }
+
+    /// Waits for what gets the events, a bounded time and at most `wait`.
+    pub async fn end(self, wait: Duration) {
+        let ends = self.callbacks.into_iter().map(|callback| callback.end(wait, self.console));
+        futures_util::future::join_all(ends).await;
     }
 
     fn spans(&mut self) {
@@ -133,9 +160,13 @@ impl Lines {
         }
     }
 
-    fn close(mut self, console: &Console) {
-        if let Err(e) = self.file.flush() {
-            console.note(&format!("the {} cannot be written: {e}", self.what));
+    fn flushed(&mut self, console: &Console) -> bool {
+        match self.file.flush() {
+            Ok(()) => true,
+            Err(e) => {
+                console.warn(&format!("the {} cannot be written: {e}", self.what));
+                false
+            }
         }
     }
 }
@@ -146,7 +177,7 @@ fn written(lines: Option<Lines>, line: &str, console: &Console) -> Option<Lines>
     match lines.file.write_all(line.as_bytes()) {
         Ok(()) => Some(lines),
         Err(e) => {
-            console.note(&format!("the {} cannot be written any more: {e}", lines.what));
+            console.warn(&format!("the {} cannot be written any more: {e}", lines.what));
             None
         }
     }

@@ -1,10 +1,12 @@
 //! `chainrun FILE`: checks the file, builds the plan and runs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::arguments::{Format, RunArgs};
+use super::callback::{self, Words};
 use super::command_line::{StandardInput, given};
 use super::console::Console;
 use super::format::text_of;
@@ -39,6 +41,13 @@ pub fn run(args: &RunArgs, context: &Arc<Context>) -> u8 {
         Ok(ready) => ready,
         Err(code) => return code,
     };
+    let callbacks = match callback::commands(&args.callbacks, &mut sources) {
+        Ok(callbacks) => callbacks,
+        Err(diagnostic) => {
+            console.report(&[*diagnostic], &sources);
+            return WRONG;
+        }
+    };
     let stdin = match standard_input(&ready.plan, &mut input) {
         Ok(value) => value,
         Err(diagnostic) => {
@@ -53,7 +62,7 @@ pub fn run(args: &RunArgs, context: &Arc<Context>) -> u8 {
             return FAILED;
         }
     };
-    let code = runtime.block_on(execute(args, context, &ready, stdin, &sources, &console));
+    let code = runtime.block_on(execute(args, context, &ready, stdin, &callbacks, &sources, &console));
     // A thread that waits for a stalled reader must not keep the program.
     runtime.shutdown_background();
     code
@@ -132,10 +141,11 @@ async fn execute(
     context: &Arc<Context>,
     ready: &Ready,
     stdin: Option<Value>,
+    callbacks: &[Words],
     sources: &Sources,
     console: &Console,
 ) -> u8 {
-    let records = match Records::open(args, context, console, &ready.models.secrets) {
+    let records = match Records::open(args, callbacks, context, console, &ready.models.secrets) {
         Ok(records) => records,
         Err(diagnostic) => {
             console.report(&[*diagnostic], sources);
@@ -167,11 +177,21 @@ async fn execute(
     };
     let Some(outcome) = outcome else {
         console.write("interrupted\n");
-        reading.records.stop();
+        wait_for(reading.records.stop()).await;
         return INTERRUPTED;
     };
     let seconds = context.started.elapsed().as_secs_f64();
-    reading.end(outcome, seconds, &ready.models.secrets).await
+    let (code, records) = reading.end(outcome, seconds, &ready.models.secrets).await;
+    wait_for(records.end(Duration::MAX)).await;
+    code
+}
+
+/// Waits for what the result does not depend on, unless the person does not want to.
+async fn wait_for(end: impl Future<Output = ()>) {
+    tokio::select! {
+        () = end => {}
+        () = interrupted() => {}
+    }
 }
 
 /// Waits for Ctrl-C or, where there are such signals, a request to terminate.
@@ -211,7 +231,7 @@ struct Reading<'a> {
     items: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     async fn all(&mut self, mut reader: mpsc::Receiver<Event>) {
         while let Some(event) = reader.recv().await {
             if self.one(event).await.is_err() {
@@ -267,7 +287,7 @@ impl Reading<'_> {
         matches!(&self.plan.node(node).kind, plan::NodeKind::Ask(ask) if ask.live)
     }
 
-    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, secrets: &[Secret]) -> u8 {
+    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, secrets: &[Secret]) -> (u8, Records<'a>) {
         let error = match &outcome {
             Err(Failure::Failed(d)) => Some(d.message.clone()),
             Err(Failure::Stopped) => Some("nobody read the result".to_owned()),
@@ -279,17 +299,15 @@ impl Reading<'_> {
         let error = error.map(|text| redact(&text, secrets));
         let kind = EventKind::RunFinished { ok: error.is_none(), error, value, seconds };
         let _ = self.records.event(&Event::now(FrameId(0), None, kind), &self.output).await;
-        self.records.close();
-        match outcome {
+        self.records.flush();
+        let code = match outcome {
             Ok(value) => {
                 let code = if self.records.events_on_stdout { 0 } else { self.print(&value).await };
                 self.output.finish().await;
                 code
             }
-            Err(Failure::Stopped) => {
-                // `| head -1` took what it wanted.
-                0
-            }
+            // `| head -1` took what it wanted.
+            Err(Failure::Stopped) => 0,
             Err(Failure::Failed(diagnostic)) => {
                 if !self.printed.is_empty() && !self.printed.ends_with('\n') {
                     let _ = self.output.write("\n").await;
@@ -298,7 +316,8 @@ impl Reading<'_> {
                 self.console.report(&[*diagnostic], self.sources);
                 FAILED
             }
-        }
+        };
+        (code, self.records)
     }
 
     async fn print(&mut self, value: &Value) -> u8 {

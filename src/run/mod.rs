@@ -9,6 +9,7 @@ mod explain;
 mod facts;
 mod fit;
 mod frame;
+mod process;
 mod repeat;
 mod request;
 mod stages;
@@ -18,6 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use explain::{Explained, control_stages, explain};
+pub use process::{ProcessGroup, how};
 
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};

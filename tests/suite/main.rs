@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[cfg(unix)]
+mod callbacks;
 mod cases;
 mod command;
 mod conformance;
@@ -82,6 +84,8 @@ fn main() {
     trials.extend(printing::trials());
     trials.extend(reference::trials());
     trials.extend(traces::trials());
+    #[cfg(unix)]
+    trials.extend(callbacks::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
     #[cfg(feature = "local")]
