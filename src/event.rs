@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 pub use call::{CallFacts, Said, Server};
 
-use crate::value::{Finish, Secret, Usage, Value, redact, redact_json};
+use crate::value::{Finish, Secret, Usage, Value, Veil, redact, redact_json};
 
 /// One execution of a block: an item, an attempt, a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -351,6 +351,8 @@ pub struct Sink {
     /// Whether the pieces are for a record alone.
     aside: bool,
     growing: Option<Box<dyn Growing>>,
+    text: Veil,
+    reasoning: Veil,
 }
 
 /// Why a [`Sink`] took no more.
@@ -365,7 +367,20 @@ pub enum SinkClosed {
 impl Sink {
     /// A sink for one call at `node` in `frame`. Answers larger than `max_bytes` are refused.
     pub fn new(events: EventSender, frame: FrameId, node: NodeId, secrets: Arc<[Secret]>, max_bytes: u64) -> Self {
-        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes, aside: false, growing: None }
+        let (text, reasoning) = (Veil::new(secrets.clone()), Veil::new(secrets.clone()));
+        Self {
+            events,
+            frame,
+            node,
+            secrets,
+            pieces: 0,
+            bytes: 0,
+            max_bytes,
+            aside: false,
+            growing: None,
+            text,
+            reasoning,
+        }
     }
 
     /// The same, which also records how the value grows that `growing` makes of the answer.
@@ -402,10 +417,38 @@ impl Sink {
         }
         self.count(piece)?;
         self.pieces += 1;
-        if self.aside && self.growing.is_none() {
-            return self.record(|sink| EventKind::Token { text: sink.clean(piece) }).await;
+        if self.aside && self.growing.is_none() && self.secrets.is_empty() {
+            return self.record(|_| EventKind::Token { text: piece.to_owned() }).await;
         }
-        let text = self.clean(piece);
+        self.reasoned().await?;
+        let text = self.text.push(piece);
+        self.shown(text).await
+    }
+
+    /// The answer is over, whole or not: what was held back of it, since it could have been the beginning of a secret, is
+    /// passed on.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn finish(&mut self) -> Result<(), SinkClosed> {
+        self.reasoned().await?;
+        let text = self.text.end();
+        self.shown(text).await
+    }
+
+    /// The reasoning is over, or goes on behind the answer.
+    async fn reasoned(&mut self) -> Result<(), SinkClosed> {
+        let text = self.reasoning.end();
+        if text.is_empty() { Ok(()) } else { self.record(|_| EventKind::Reasoning { text }).await }
+    }
+
+    async fn shown(&mut self, text: String) -> Result<(), SinkClosed> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.aside && self.growing.is_none() {
+            return self.record(|_| EventKind::Token { text }).await;
+        }
         let grown = self.growing.as_mut().map(|g| g.push(&text)).unwrap_or_default();
         self.send(EventKind::Token { text }).await?;
         for growth in grown {
@@ -423,7 +466,8 @@ impl Sink {
             return Ok(());
         }
         self.count(piece)?;
-        self.record(|sink| EventKind::Reasoning { text: sink.clean(piece) }).await
+        let text = self.reasoning.push(piece);
+        if text.is_empty() { Ok(()) } else { self.record(|_| EventKind::Reasoning { text }).await }
     }
 
     /// Tells something of the call itself; its texts are redacted already.

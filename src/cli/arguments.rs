@@ -100,6 +100,9 @@ pub struct RunArgs {
     /// Write the run, each stage and each call as JSON lines to FILE, each once it is done, with its times
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Write OpenTelemetry spans to FILE as JSON lines; OTEL_EXPORTER_OTLP_ENDPOINT sends them to a collector
+    #[arg(long, value_name = "FILE")]
+    pub otlp: Option<PathBuf>,
     /// Start a command and write every event of the run on its standard input as it happens; may stand several times
     #[arg(long = "callback", value_name = "COMMAND")]
     pub callbacks: Vec<String>,

@@ -17,6 +17,7 @@ mod page;
 mod records;
 mod result;
 mod run;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

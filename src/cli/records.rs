@@ -3,18 +3,17 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::arguments::RunArgs;
 use super::callback::{Callback, Words};
 use super::console::Console;
 use super::result::{Closed, Output};
+use super::telemetry::Telemetry;
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::{Event, Wanted};
 use crate::trace::{Clock, Fold, line};
-use crate::value::Secret;
 
 /// How long a callback may read nothing, and how long it may go on after the run, unless told.
 const CALLBACK_WAIT: Duration = Duration::from_secs(30);
@@ -23,7 +22,7 @@ const CALLBACK_WAIT: Duration = Duration::from_secs(30);
 const AFTER_STOP: Duration = Duration::from_secs(2);
 
 /// A file of JSON lines.
-struct Lines {
+pub struct Lines {
     file: BufWriter<File>,
     what: &'static str,
 }
@@ -36,6 +35,7 @@ pub struct Records<'a> {
     events: Option<Lines>,
     callbacks: Vec<Callback>,
     trace: Option<Lines>,
+    telemetry: Option<Telemetry>,
     fold: Option<Fold>,
     clock: Clock,
 }
@@ -50,17 +50,20 @@ impl<'a> Records<'a> {
         callbacks: &[Words],
         context: &Context,
         console: &'a Console,
-        secrets: &Arc<[Secret]>,
     ) -> Result<Self, Box<Diagnostic>> {
         let events_on_stdout = args.events.as_deref().is_some_and(is_stdout);
         // The file that runs is none to write.
-        let files = [("FILE", &args.file), ("--events", &args.events), ("--trace", &args.trace)];
+        let files =
+            [("FILE", &args.file), ("--events", &args.events), ("--trace", &args.trace), ("--otlp", &args.otlp)];
         apart(&files, context)?;
         let open = |flag: &'static str, path: &Option<PathBuf>, what| match path {
             Some(path) => Lines::create(flag, path, what, context).map(Some),
             None => Ok(None),
         };
         let trace = open("--trace", &args.trace, "trace")?;
+        let telemetry = Telemetry::open(open("--otlp", &args.otlp, "spans")?, context, console);
+        let content = telemetry.as_ref().is_some_and(Telemetry::content);
+        let fold = (trace.is_some() || telemetry.is_some()).then(|| Fold::new(content));
         let events = if events_on_stdout { None } else { open("--events", &args.events, "events")? };
         let wait = args.callback_wait.unwrap_or(CALLBACK_WAIT);
         let callbacks: Result<Vec<Callback>, _> = callbacks.iter().map(|words| Callback::start(words, wait)).collect();
@@ -69,15 +72,19 @@ impl<'a> Records<'a> {
             events_on_stdout,
             events,
             callbacks: callbacks?,
-            fold: trace.as_ref().map(|_| Fold::new(false, secrets.clone())),
             trace,
+            telemetry,
+            fold,
             clock: Clock::new(SystemTime::now(), Instant::now()),
         })
     }
 
     /// What the run has to tell for it.
     pub fn wanted(&self) -> Wanted {
-        Wanted { record: self.of_events() || self.fold.is_some(), prompts: false }
+        Wanted {
+            record: self.of_events() || self.fold.is_some(),
+            prompts: self.telemetry.as_ref().is_some_and(Telemetry::content),
+        }
     }
 
     /// Whether the events themselves are kept.
@@ -128,12 +135,20 @@ impl<'a> Records<'a> {
                 *lines = Some(open);
             }
         }
+        if let Some(telemetry) = &mut self.telemetry {
+            telemetry.flush(self.console);
+        }
     }
 
     /// Waits for what gets the events, a bounded time and at most `wait`.
     pub async fn end(self, wait: Duration) {
         let ends = self.callbacks.into_iter().map(|callback| callback.end(wait, self.console));
-        futures_util::future::join_all(ends).await;
+        let sent = async {
+            if let Some(telemetry) = self.telemetry {
+                telemetry.end(wait, self.console).await;
+            }
+        };
+        tokio::join!(futures_util::future::join_all(ends), sent);
     }
 
     fn spans(&mut self) {
@@ -142,6 +157,9 @@ impl<'a> Records<'a> {
             if self.trace.is_some() {
                 let text = format!("{}\n", line(&span, &self.clock));
                 self.trace = written(self.trace.take(), &text, self.console);
+            }
+            if let Some(telemetry) = &mut self.telemetry {
+                telemetry.span(&span, &self.clock, self.console);
             }
         }
     }
@@ -160,7 +178,8 @@ impl Lines {
         }
     }
 
-    fn flushed(&mut self, console: &Console) -> bool {
+    /// Writes what waits to be written. Gives whether it was.
+    pub fn flushed(&mut self, console: &Console) -> bool {
         match self.file.flush() {
             Ok(()) => true,
             Err(e) => {
@@ -172,7 +191,7 @@ impl Lines {
 }
 
 /// Writes a line; a file that takes no more is told once and left.
-fn written(lines: Option<Lines>, line: &str, console: &Console) -> Option<Lines> {
+pub fn written(lines: Option<Lines>, line: &str, console: &Console) -> Option<Lines> {
     let mut lines = lines?;
     match lines.file.write_all(line.as_bytes()) {
         Ok(()) => Some(lines),

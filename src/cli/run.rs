@@ -145,7 +145,7 @@ async fn execute(
     sources: &Sources,
     console: &Console,
 ) -> u8 {
-    let records = match Records::open(args, callbacks, context, console, &ready.models.secrets) {
+    let records = match Records::open(args, callbacks, context, console) {
         Ok(records) => records,
         Err(diagnostic) => {
             console.report(&[*diagnostic], sources);

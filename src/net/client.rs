@@ -42,7 +42,7 @@ pub struct Call<'a> {
 pub struct Client {
     offline: bool,
     redirects: Redirects,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     proxies: Proxies,
     plain: OnceLock<Result<reqwest::Client, String>>,
     full: OnceLock<Result<reqwest::Client, String>>,
@@ -109,10 +109,10 @@ impl Client {
         }
     }
 
-    /// The same, which sends headers of its own with every request. They hold no secrets.
+    /// The same, which sends headers of its own with every request. No message repeats their values.
     #[must_use]
-    pub fn with_headers(mut self, headers: Vec<(&'static str, String)>) -> Self {
-        self.headers = headers;
+    pub fn with_headers(mut self, headers: Vec<(impl Into<String>, String)>) -> Self {
+        self.headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         self
     }
 
@@ -129,7 +129,7 @@ impl Client {
         }
         let mut request = build(self.client(&url, near)?, &call)?;
         for (name, value) in &self.headers {
-            request = request.header(*name, header(name, value)?);
+            request = request.header(name, header(name, value)?);
         }
         let place = place(&url);
         match tokio::time::timeout(call.idle, request.send()).await {

@@ -196,10 +196,13 @@ impl<'a> Run<'a> {
             }
             self.called(&call, attempt, &mut sink).await?;
             *called = attempt;
-            let error = match self.one_try(&call, &mut sink).await {
+            let outcome = self.one_try(&call, &mut sink).await;
+            sink.finish().await?;
+            let error = match outcome {
                 Ok(answer) => {
-                    sink.record(|_| answered(&answer, false)).await?;
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
+                    let answer = veiled(answer, &sink);
+                    sink.record(|_| answered(&answer, false)).await?;
                     return Ok(Answered { answer, unsaved, growing: sink.take_growing() });
                 }
                 Err(error) if error.kind == ErrorKind::Overflow && !sink.began() => {
@@ -227,7 +230,7 @@ impl<'a> Run<'a> {
     async fn called(&self, call: &Calling<'_>, attempt: u32, sink: &mut Sink) -> Result<(), ProviderError> {
         let called = |sink: &Sink| {
             let prompt = sink.redact(&shown(call.prepared));
-            let (provider, model) = (call.config.spec.name, call.config.shown_model());
+            let (provider, model) = (call.config.spec.name, sink.redact(&call.config.shown_model()));
             let prompts = self.events.wanted().prompts;
             let facts = Arc::new(facts(call.config, call.provider, call.request, prompts, sink));
             EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0, facts }
@@ -258,6 +261,7 @@ impl<'a> Run<'a> {
             sink.reasoning(reasoning).await?;
         }
         sink.text(&answer.text).await?;
+        sink.finish().await?;
         answer.seconds = started.elapsed().as_secs_f64();
         sink.record(|_| answered(&answer, true)).await?;
         Ok(Some(answer))
@@ -325,6 +329,16 @@ impl<'a> Run<'a> {
         };
         let diagnostic = Diagnostic::error(code, node.span, format!("the model {who} failed: {}", error.message));
         error.help.into_iter().fold(diagnostic, Diagnostic::help)
+    }
+}
+
+/// An answer without the run's secrets: a server may repeat the key that it was sent.
+fn veiled(answer: Answer, sink: &Sink) -> Answer {
+    Answer {
+        text: sink.redact(&answer.text),
+        reasoning: answer.reasoning.map(|text| sink.redact(&text)),
+        model: sink.redact(&answer.model),
+        ..answer
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::span::{CallSpan, Detail, Outcome, Span};
 use crate::event::{CallFacts, Event, EventKind, FrameId, NodeId};
-use crate::value::{Secret, Usage, redact};
+use crate::value::Usage;
 
 /// A place where a stage runs: a frame, and the stage of its block.
 type At = (FrameId, NodeId);
@@ -49,15 +49,14 @@ pub struct Fold {
     calls: HashMap<At, Open>,
     /// Whether answers are kept, to be shown.
     answers: bool,
-    secrets: Arc<[Secret]>,
     /// Why the last stage that failed did: where the run fails, that is the outermost.
     failed: Option<&'static str>,
     done: Vec<Span>,
 }
 
 impl Fold {
-    /// A fold that has seen nothing. With `answers`, calls have theirs, without `secrets`.
-    pub fn new(answers: bool, secrets: Arc<[Secret]>) -> Self {
+    /// A fold that has seen nothing. With `answers`, calls have theirs.
+    pub fn new(answers: bool) -> Self {
         Self {
             next: 1,
             run: None,
@@ -65,7 +64,6 @@ impl Fold {
             stages: HashMap::new(),
             calls: HashMap::new(),
             answers,
-            secrets,
             failed: None,
             done: Vec::new(),
         }
@@ -258,13 +256,7 @@ impl Fold {
     }
 
     fn call_ends(&mut self, at: At, end: Instant, outcome: Outcome) {
-        let Some(mut open) = self.calls.remove(&at) else { return };
-        if let Detail::Call(call) = &mut open.detail
-            && self.answers
-        {
-            // Pieces may hold the parts of a secret.
-            call.answer = redact(&call.answer, &self.secrets);
-        }
+        let Some(open) = self.calls.remove(&at) else { return };
         self.done.push(open.end(end, outcome));
     }
 }

@@ -11,6 +11,7 @@ mod schema_import;
 mod secret;
 mod shown;
 mod types;
+mod veil;
 
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
@@ -21,3 +22,4 @@ pub use recursive::Recursive;
 pub use schema_import::{SchemaError, from_json_schema};
 pub use secret::{Secret, redact, redact_json};
 pub use types::{Field, Literal, Record, Type, TypeError};
+pub use veil::Veil;

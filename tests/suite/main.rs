@@ -27,6 +27,7 @@ mod model;
 mod mutations;
 #[path = "../support/ollama.rs"]
 mod ollama;
+mod otlp;
 #[cfg(unix)]
 mod outside;
 mod pipelines;
@@ -82,6 +83,7 @@ fn main() {
     trials.extend(hostile::trials());
     trials.extend(mutations::trials());
     trials.extend(printing::trials());
+    trials.extend(otlp::trials());
     trials.extend(reference::trials());
     trials.extend(traces::trials());
     #[cfg(unix)]
