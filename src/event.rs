@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 pub use call::{CallFacts, Said, Server};
 
+use crate::recording::Recorded;
 use crate::value::{Finish, Secret, Usage, Value, Veil, redact, redact_json};
 
 /// One execution of a block: an item, an attempt, a branch.
@@ -165,6 +166,9 @@ pub enum EventKind {
         /// The model's name as the provider gives it.
         #[serde(skip)]
         model: String,
+        /// The answer as a recording has it, where one is made.
+        #[serde(skip)]
+        recorded: Option<Box<Recorded>>,
     },
     /// Where the time of an answer went, in seconds, as the server counts it.
     Timings {
@@ -185,6 +189,17 @@ pub enum EventKind {
     Logprobs {
         /// A list of `{token, logprob, top_logprobs: [{token, logprob}]}`, natural logarithms.
         tokens: serde_json::Value,
+    },
+    /// A call waits for a limit of its model.
+    RateLimited {
+        /// The model's name in the file.
+        model: String,
+        /// The option that says so, as `requests_per_minute`.
+        limit: &'static str,
+        /// Its value.
+        most: u64,
+        /// The wait as far as it is known, in seconds.
+        wait: f64,
     },
     /// A call failed and is tried again.
     Retrying {
@@ -278,6 +293,8 @@ pub struct Wanted {
     pub record: bool,
     /// Whole prompts, in [`CallFacts::messages`].
     pub prompts: bool,
+    /// Answers as a recording has them.
+    pub recordings: bool,
 }
 
 /// Events that may wait for a slow reader. With pieces of a few bytes this is a few kilobytes.
@@ -285,7 +302,7 @@ pub const EVENT_BUFFER: usize = 256;
 
 /// The event stream: where providers and the run put events, and where one reader takes them.
 pub fn channel() -> (EventSender, mpsc::Receiver<Event>) {
-    channel_for(Wanted { record: true, prompts: false })
+    channel_for(Wanted { record: true, ..Wanted::default() })
 }
 
 /// The event stream for a reader that shows this.
@@ -353,6 +370,8 @@ pub struct Sink {
     growing: Option<Box<dyn Growing>>,
     text: Veil,
     reasoning: Veil,
+    /// The lengths of the pieces of the answer, where it is recorded.
+    lengths: Vec<usize>,
 }
 
 /// Why a [`Sink`] took no more.
@@ -380,6 +399,7 @@ impl Sink {
             growing: None,
             text,
             reasoning,
+            lengths: Vec::new(),
         }
     }
 
@@ -402,6 +422,11 @@ impl Sink {
         self.growing.take()
     }
 
+    /// The lengths in bytes of the pieces of the answer, where it is recorded.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
     /// Whether a piece of the answer was passed on: then the call cannot be tried again unseen.
     pub fn began(&self) -> bool {
         self.pieces > 0
@@ -417,7 +442,7 @@ impl Sink {
         }
         self.count(piece)?;
         self.pieces += 1;
-        if self.aside && self.growing.is_none() && self.secrets.is_empty() {
+        if self.aside && self.growing.is_none() && self.secrets.is_empty() && !self.events.recorded() {
             return self.record(|_| EventKind::Token { text: piece.to_owned() }).await;
         }
         self.reasoned().await?;
@@ -445,6 +470,9 @@ impl Sink {
     async fn shown(&mut self, text: String) -> Result<(), SinkClosed> {
         if text.is_empty() {
             return Ok(());
+        }
+        if self.events.wanted.recordings {
+            self.lengths.push(text.len());
         }
         if self.aside && self.growing.is_none() {
             return self.record(|_| EventKind::Token { text }).await;

@@ -11,9 +11,11 @@ pub mod diag;
 
 pub mod config;
 
-pub mod event;
-
 pub mod store;
+
+pub mod recording;
+
+pub mod event;
 
 pub mod syntax;
 

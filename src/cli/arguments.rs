@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     subcommand_precedence_over_arg = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 ok, 2 usage or .chain error, 3 a run failed, 130 interrupted.\n\
+    after_help = "Exit codes: 0 ok, 2 usage or .chain error, 3 a run failed,\n5 a prompt that a recording does not have, 130 interrupted.\n\
                   A file called like a subcommand is written with its path: ./check"
 )]
 pub struct Cli {
@@ -103,6 +103,9 @@ pub struct RunArgs {
     /// Write OpenTelemetry spans to FILE as JSON lines; OTEL_EXPORTER_OTLP_ENDPOINT sends them to a collector
     #[arg(long, value_name = "FILE")]
     pub otlp: Option<PathBuf>,
+    /// Record what models answer to FILE as JSON lines; `replay("FILE")` is a model that gives it again
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Start a command and write every event of the run on its standard input as it happens; may stand several times
     #[arg(long = "callback", value_name = "COMMAND")]
     pub callbacks: Vec<String>,

@@ -33,6 +33,8 @@ use arguments::{Cli, Command};
 const WRONG: u8 = 2;
 /// A run failed.
 const FAILED: u8 = 3;
+/// A recording does not have what was asked.
+const MISSING: u8 = 5;
 /// The run was interrupted.
 const INTERRUPTED: u8 = 130;
 

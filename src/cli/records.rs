@@ -12,7 +12,7 @@ use super::result::{Closed, Output};
 use super::telemetry::Telemetry;
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::event::{Event, Wanted};
+use crate::event::{Event, EventKind, Wanted};
 use crate::trace::{Clock, Fold, line};
 
 /// How long a callback may read nothing, and how long it may go on after the run, unless told.
@@ -34,6 +34,7 @@ pub struct Records<'a> {
     pub events_on_stdout: bool,
     events: Option<Lines>,
     callbacks: Vec<Callback>,
+    recording: Option<Lines>,
     trace: Option<Lines>,
     telemetry: Option<Telemetry>,
     fold: Option<Fold>,
@@ -41,21 +42,29 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Opens what the command line asks for.
+    /// Opens what the command line asks for. The files that the run has `read` are none to write.
     ///
     /// # Errors
     /// What cannot be written or started.
     pub fn open(
         args: &RunArgs,
         callbacks: &[Words],
+        read: &[PathBuf],
         context: &Context,
         console: &'a Console,
     ) -> Result<Self, Box<Diagnostic>> {
         let events_on_stdout = args.events.as_deref().is_some_and(is_stdout);
-        // The file that runs is none to write.
-        let files =
-            [("FILE", &args.file), ("--events", &args.events), ("--trace", &args.trace), ("--otlp", &args.otlp)];
-        apart(&files, context)?;
+        // What is read is none to write.
+        let read = read.iter().map(|path| ("replay", path));
+        let files = [
+            ("FILE", &args.file),
+            ("--events", &args.events),
+            ("--trace", &args.trace),
+            ("--otlp", &args.otlp),
+            ("--record", &args.record),
+        ];
+        let files = files.iter().filter_map(|(flag, path)| Some((*flag, path.as_ref()?)));
+        apart(read.chain(files), context)?;
         let open = |flag: &'static str, path: &Option<PathBuf>, what| match path {
             Some(path) => Lines::create(flag, path, what, context).map(Some),
             None => Ok(None),
@@ -72,6 +81,7 @@ impl<'a> Records<'a> {
             events_on_stdout,
             events,
             callbacks: callbacks?,
+            recording: open("--record", &args.record, "recording")?,
             trace,
             telemetry,
             fold,
@@ -82,7 +92,8 @@ impl<'a> Records<'a> {
     /// What the run has to tell for it.
     pub fn wanted(&self) -> Wanted {
         Wanted {
-            record: self.of_events() || self.fold.is_some(),
+            record: self.of_events() || self.fold.is_some() || self.recording.is_some(),
+            recordings: self.recording.is_some(),
             prompts: self.telemetry.as_ref().is_some_and(Telemetry::content),
         }
     }
@@ -109,6 +120,11 @@ impl<'a> Records<'a> {
                 callback.line(line.as_bytes(), self.console).await;
             }
         }
+        if let (EventKind::ModelAnswered { recorded: Some(recorded), .. }, Some(_)) = (&event.kind, &self.recording)
+            && let Ok(line) = serde_json::to_string(recorded)
+        {
+            self.recording = written(self.recording.take(), &format!("{line}\n"), self.console);
+        }
         if let Some(fold) = &mut self.fold {
             fold.event(event);
             self.spans();
@@ -128,7 +144,7 @@ impl<'a> Records<'a> {
 
     /// Writes what waits to be written.
     pub fn flush(&mut self) {
-        for lines in [&mut self.events, &mut self.trace] {
+        for lines in [&mut self.events, &mut self.trace, &mut self.recording] {
             if let Some(mut open) = lines.take()
                 && open.flushed(self.console)
             {
@@ -207,13 +223,13 @@ fn is_stdout(path: &Path) -> bool {
 }
 
 /// Refuses one file for two things.
-fn apart(files: &[(&str, &Option<PathBuf>)], context: &Context) -> Result<(), Box<Diagnostic>> {
+fn apart<'f>(files: impl Iterator<Item = (&'f str, &'f PathBuf)>, context: &Context) -> Result<(), Box<Diagnostic>> {
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
-    for (flag, path) in files {
-        let Some(path) = path.as_ref().filter(|p| !is_stdout(p)) else { continue };
+    for (flag, path) in files.filter(|(_, path)| !is_stdout(path)) {
         let full = crate::plan::plain(&context.cwd.join(path));
         // What is no file, as /dev/stderr, takes the lines of several.
-        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == full && !is_device(other)) {
+        let other = seen.iter().find(|(first, other)| *other == full && !is_device(other) && *first != flag);
+        if let Some((first, _)) = other {
             let message = format!("`{first}` and `{flag}` name the same file: `{}`", path.display());
             let diagnostic = Diagnostic::new(Severity::Error, Code::E305, None, message);
             return Err(Box::new(diagnostic.help("each writes a file of its own")));

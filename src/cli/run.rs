@@ -1,5 +1,7 @@
 //! `chainrun FILE`: checks the file, builds the plan and runs it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +15,12 @@ use super::format::text_of;
 use super::load::{self, Loaded};
 use super::records::Records;
 use super::result::{Closed, Output};
-use super::{FAILED, INTERRUPTED, WRONG};
+use super::{FAILED, INTERRUPTED, MISSING, WRONG};
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::{Event, EventKind, FrameId, channel_for};
 use crate::plan::{self, Declarations, Execs, Models, Plan};
+use crate::providers::OptionKind;
 use crate::run::{Failure, Run};
 use crate::source::{Sources, Span};
 use crate::value::{Secret, Value, redact, redact_json};
@@ -145,7 +148,9 @@ async fn execute(
     sources: &Sources,
     console: &Console,
 ) -> u8 {
-    let records = match Records::open(args, callbacks, context, console) {
+    let replayed = ready.models.configs.iter().filter(|config| config.spec.argument.kind == OptionKind::Path);
+    let replayed: Vec<PathBuf> = replayed.map(|config| config.base.join(config.model())).collect();
+    let records = match Records::open(args, callbacks, &replayed, context, console) {
         Ok(records) => records,
         Err(diagnostic) => {
             console.report(&[*diagnostic], sources);
@@ -163,6 +168,7 @@ async fn execute(
         records,
         settled: false,
         printed: String::new(),
+        limited: BTreeSet::new(),
         items: 0,
     };
     let run = Run::new(&ready.plan, &ready.variables, &ready.models, stdin, sender);
@@ -227,6 +233,8 @@ struct Reading<'a> {
     settled: bool,
     /// What standard output was given of the result.
     printed: String,
+    /// Models of which it was said that they wait for a limit.
+    limited: BTreeSet<String>,
     /// How many items of the result it was given.
     items: usize,
 }
@@ -269,6 +277,7 @@ impl<'a> Reading<'a> {
             EventKind::Retrying { attempt, error, wait } => {
                 self.console.note(&format!("try {attempt} failed: {error}; the next in {wait:.1} s"));
             }
+            EventKind::RateLimited { model, limit, most, wait } => self.waits(model, limit, *most, *wait),
             EventKind::Notice { text } => self.console.note(text),
             EventKind::Warning { code, text, help } => {
                 let span = event.node.map(|id| self.plan.node(id).span);
@@ -279,6 +288,15 @@ impl<'a> Reading<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says that a model waits for a limit, the first time.
+    fn waits(&mut self, model: &str, limit: &str, most: u64, wait: f64) {
+        if self.limited.insert(model.to_owned()) {
+            let what = limit.trim_end_matches(if most == 1 { "s_per_minute" } else { "_per_minute" });
+            let limit = format!("its limit of {most} {what} a minute");
+            self.console.note(&format!("`{model}` waits {wait:.1} s for {limit}; later waits are not said"));
+        }
     }
 
     /// Whether an event belongs to the model whose text is the result.
@@ -313,8 +331,9 @@ impl<'a> Reading<'a> {
                     let _ = self.output.write("\n").await;
                 }
                 self.output.finish().await;
+                let code = if diagnostic.code == Code::E409 { MISSING } else { FAILED };
                 self.console.report(&[*diagnostic], self.sources);
-                FAILED
+                code
             }
         };
         (code, self.records)

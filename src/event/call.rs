@@ -30,6 +30,8 @@ pub struct CallFacts {
     /// Options that the file, the command line or the environment give, by their own names, those alone that change an
     /// answer.
     pub options: Vec<(&'static str, serde_json::Value)>,
+    /// How long it waited for a limit of its model before it began, in seconds.
+    pub waited: f64,
     /// The whole prompt, where somebody shows it.
     pub messages: Vec<Said>,
 }

@@ -5,9 +5,9 @@ use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{NoProxy, Proxy, Url, redirect};
+use reqwest::{Url, redirect};
 
-use super::{ErrorText, Failure, FailureKind, Reply, classify};
+use super::{ErrorText, Failure, FailureKind, Proxies, Reply, classify};
 use crate::config::Context;
 use crate::value::Secret;
 
@@ -46,54 +46,6 @@ pub struct Client {
     proxies: Proxies,
     plain: OnceLock<Result<reqwest::Client, String>>,
     full: OnceLock<Result<reqwest::Client, String>>,
-}
-
-/// The environment's proxies, each with the variable that names it.
-#[derive(Default)]
-struct Proxies {
-    http: Option<(&'static str, String)>,
-    https: Option<(&'static str, String)>,
-    all: Option<(&'static str, String)>,
-    none: String,
-}
-
-impl Proxies {
-    fn new(context: &Context) -> Self {
-        let first = |names: [&'static str; 2]| {
-            names.into_iter().find_map(|name| context.var(name).map(|value| (name, value.to_owned())))
-        };
-        Self {
-            http: first(["http_proxy", "HTTP_PROXY"]),
-            https: first(["https_proxy", "HTTPS_PROXY"]),
-            all: first(["all_proxy", "ALL_PROXY"]),
-            none: first(["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default(),
-        }
-    }
-
-    /// The variable whose proxy an address of `scheme` goes through, unless `NO_PROXY` keeps it out.
-    fn variable(&self, scheme: &str) -> Option<&'static str> {
-        let own = if scheme == "https" { &self.https } else { &self.http };
-        own.as_ref().or(self.all.as_ref()).map(|(name, _)| *name)
-    }
-
-    fn apply(&self, mut builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, String> {
-        let none = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{}", self.none));
-        // The first that fits is taken, so the one for every scheme comes last.
-        for (setting, scheme) in [(&self.http, "http"), (&self.https, "https"), (&self.all, "")] {
-            let Some((name, url)) = setting else { continue };
-            if url.starts_with("socks") {
-                return Err(format!("{name} names a SOCKS proxy, which chainrun cannot use: an http:// one it can"));
-            }
-            let made = match scheme {
-                "http" => Proxy::http(url),
-                "https" => Proxy::https(url),
-                _ => Proxy::all(url),
-            };
-            let proxy = made.map_err(|e| format!("{name} names no proxy: {}", cause(&e)))?;
-            builder = builder.proxy(proxy.no_proxy(none.clone()));
-        }
-        Ok(builder)
-    }
 }
 
 impl Client {
@@ -370,7 +322,7 @@ fn unsent(error: &reqwest::Error, place: &str, proxy: Option<&str>) -> Failure {
 }
 
 /// The innermost cause: the outer layers say `error sending request` and the address again.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;

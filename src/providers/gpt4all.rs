@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, Provider, ProviderError, Spec,
     openai, openai::dialect::Dialect,
@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
         .wire("model"),
     argument_required: true,
     instead: &[],
-    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: EXPLAINED,
     enforces: |constraint, said| match said("server") {
         None | Some(Value::Bool(false)) => inside_enforces(constraint),
@@ -50,7 +50,7 @@ const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> Optio
 const FILE_ONLY: &[&str] = &["top_k", "stop", "seed", "repeat_penalty", "num_ctx", "threads", "device"];
 
 /// Options that only mean something with a server.
-const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens"];
+const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens", "requests_per_minute", "tokens_per_minute"];
 
 static OPTIONS: &[OptionSpec] = &[
     model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest")

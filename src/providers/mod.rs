@@ -14,6 +14,7 @@ pub mod hf_endpoint;
 pub mod local;
 pub mod ollama;
 pub mod openai;
+pub mod replay;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -118,6 +119,8 @@ pub enum ErrorKind {
     Weights,
     /// The fake model was told to fail.
     Scripted,
+    /// The recording does not have the prompt, or there is none.
+    Unrecorded,
     /// The run was cancelled.
     Cancelled,
 }
@@ -136,6 +139,7 @@ impl ErrorKind {
             ErrorKind::TooLarge => "too_large",
             ErrorKind::Weights => "weights",
             ErrorKind::Scripted => "scripted",
+            ErrorKind::Unrecorded => "unrecorded",
             ErrorKind::Cancelled => "cancelled",
         }
     }
@@ -209,6 +213,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Where its server passes the prompt on to, where that is known.
+    fn beyond(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What the weights are known by: their digest, or what changes when they do. None where only a server knows.
     fn weights(&self) -> Option<String> {
         None
@@ -228,6 +237,7 @@ pub trait Provider: Send + Sync {
 /// Every provider, in the order in which messages list them.
 pub static PROVIDERS: &[&Spec] = &[
     &fake::SPEC,
+    &replay::SPEC,
     #[cfg(feature = "local")]
     &local::SPEC,
     &ollama::SPEC,

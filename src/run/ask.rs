@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cache::{self, Unsaved};
-use super::facts::facts;
+use super::facts::{facts, recorded};
 use super::fit::Fit;
 use super::frame::Frame;
+use super::rate::{self, Limiter, Passed, Wait};
 use super::stages::{all_failed, unparsed, wrong_input};
 use super::{Failure, Run, request};
 use crate::diag::{Code, Diagnostic};
-use crate::event::{EventKind, FrameId, Growing, Growth, NodeId, Sink};
+use crate::event::{CallFacts, EventKind, FrameId, Growing, Growth, NodeId, Sink};
 use crate::parsers::{ParseError, Parser};
 use crate::plan::{Ask, ModelId, Node};
 use crate::providers::{Enforcement, ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
@@ -192,17 +193,23 @@ impl<'a> Run<'a> {
             let key = cache::key(config, provider.as_ref(), fit.request(), &prepared);
             let call = Calling { config, provider: provider.as_ref(), request: fit.request(), prepared: &prepared };
             if let Some(answer) = self.kept(&call, key.as_deref(), &mut sink).await? {
+                self.answered(ask, config, request, &answer, true, &mut sink).await?;
                 return Ok(Answered { answer, unsaved: None, growing: sink.take_growing() });
             }
-            self.called(&call, attempt, &mut sink).await?;
+            let passed = self.pass(at, &call, &mut sink).await?;
+            let waited = passed.as_ref().map(|(_, passed)| passed.waited).unwrap_or_default();
+            self.called(&call, attempt, waited, &mut sink).await?;
             *called = attempt;
             let outcome = self.one_try(&call, &mut sink).await;
             sink.finish().await?;
+            if let (Some((limiter, passed)), Ok(answer)) = (&passed, &outcome) {
+                limiter.mend(passed, answer.usage, &answer.text);
+            }
             let error = match outcome {
                 Ok(answer) => {
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
                     let answer = veiled(answer, &sink);
-                    sink.record(|_| answered(&answer, false)).await?;
+                    self.answered(ask, config, request, &answer, false, &mut sink).await?;
                     return Ok(Answered { answer, unsaved, growing: sink.take_growing() });
                 }
                 Err(error) if error.kind == ErrorKind::Overflow && !sink.began() => {
@@ -226,13 +233,59 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Waits for the limits of a model's rate, where it has some.
+    async fn pass(
+        &self,
+        model: usize,
+        call: &Calling<'_>,
+        sink: &mut Sink,
+    ) -> Result<Option<(&Limiter, Passed)>, ProviderError> {
+        let Some(limiter) = self.limiters.get(model).and_then(Option::as_deref) else { return Ok(None) };
+        let input = rate::prompt_tokens(call.request, call.prepared);
+        let output = call.config.int("max_tokens").and_then(|n| u64::try_from(n).ok());
+        let model = call.config.name.clone();
+        let tell = async |wait: Wait| {
+            let Wait { length, limit, most } = wait;
+            sink.tell(EventKind::RateLimited { model, limit, most, wait: length.as_secs_f64() }).await
+        };
+        Ok(Some((limiter, limiter.pass(input, output, tell).await?)))
+    }
+
+    /// Tells that an answer is whole, and gives it to who records.
+    async fn answered(
+        &self,
+        ask: &Ask,
+        config: &ModelConfig,
+        request: &Request,
+        answer: &Answer,
+        cached: bool,
+        sink: &mut Sink,
+    ) -> Result<(), ProviderError> {
+        let of_record = |sink: &Sink| {
+            let recorded = self.events.wanted().recordings.then(|| {
+                let constraint = ask.parser.as_ref().and_then(|parser| parser.constraint());
+                Box::new(recorded(config, request, constraint.as_ref(), answer, sink))
+            });
+            let Answer { finish, usage, seconds, ref model, .. } = *answer;
+            EventKind::ModelAnswered { finish, usage, seconds, cached, model: model.clone(), recorded }
+        };
+        Ok(sink.record(of_record).await?)
+    }
+
     /// Tells that a model is called; attempt 0 means that its answer was kept from an earlier call.
-    async fn called(&self, call: &Calling<'_>, attempt: u32, sink: &mut Sink) -> Result<(), ProviderError> {
+    async fn called(
+        &self,
+        call: &Calling<'_>,
+        attempt: u32,
+        waited: Duration,
+        sink: &mut Sink,
+    ) -> Result<(), ProviderError> {
         let called = |sink: &Sink| {
             let prompt = sink.redact(&shown(call.prepared));
             let (provider, model) = (call.config.spec.name, sink.redact(&call.config.shown_model()));
             let prompts = self.events.wanted().prompts;
-            let facts = Arc::new(facts(call.config, call.provider, call.request, prompts, sink));
+            let facts = facts(call.config, call.provider, call.request, prompts, sink);
+            let facts = Arc::new(CallFacts { waited: waited.as_secs_f64(), ..facts });
             EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0, facts }
         };
         Ok(sink.record(called).await?)
@@ -256,14 +309,13 @@ impl<'a> Run<'a> {
                 return Ok(None);
             }
         };
-        self.called(call, 0, sink).await?;
+        self.called(call, 0, Duration::ZERO, sink).await?;
         if let Some(reasoning) = &answer.reasoning {
             sink.reasoning(reasoning).await?;
         }
         sink.text(&answer.text).await?;
         sink.finish().await?;
         answer.seconds = started.elapsed().as_secs_f64();
-        sink.record(|_| answered(&answer, true)).await?;
         Ok(Some(answer))
     }
 
@@ -320,6 +372,7 @@ impl<'a> Run<'a> {
             ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
             ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
             ErrorKind::Weights => Code::E407,
+            ErrorKind::Unrecorded => Code::E409,
             ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
         };
         let who = if config.name == config.spec.name {
@@ -340,12 +393,6 @@ fn veiled(answer: Answer, sink: &Sink) -> Answer {
         model: sink.redact(&answer.model),
         ..answer
     }
-}
-
-/// What a record shows of an answer that is whole.
-fn answered(answer: &Answer, cached: bool) -> EventKind {
-    let Answer { finish, usage, seconds, ref model, .. } = *answer;
-    EventKind::ModelAnswered { finish, usage, seconds, cached, model: model.clone() }
 }
 
 /// What helps where an answer is cut.

@@ -1,8 +1,9 @@
-//! What traces know of a call besides its events.
+//! What traces and recordings know of a call besides its events.
 
 use crate::event::{CallFacts, Said, Server, Sink};
 use crate::providers::{Effect, ModelConfig, OptionValue, Provider};
-use crate::value::{Request, RequestInput};
+use crate::recording::{Asked, Recorded};
+use crate::value::{Answer, Constraint, Request, RequestInput};
 
 /// The facts of a call; its whole prompt only where `prompts` says that somebody shows it.
 pub fn facts(
@@ -19,8 +20,23 @@ pub fn facts(
             .server()
             .map(|base| Server { address: base.host().trim_matches(['[', ']']).to_owned(), port: base.port() }),
         options: options(config, sink),
+        waited: 0.0,
         messages: if prompts { messages(request, sink) } else { Vec::new() },
     }
+}
+
+/// An answer as a recording has it. `constraint` is what the parser behind the model takes.
+pub fn recorded(
+    config: &ModelConfig,
+    request: &Request,
+    constraint: Option<&Constraint>,
+    answer: &Answer,
+    sink: &Sink,
+) -> Recorded {
+    let asked = Asked::of(request, constraint).map(|text| sink.redact(text));
+    let options = options(config, sink).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let model = sink.redact(&config.shown_model());
+    Recorded::new((&config.name, config.spec.name, &model), options, asked, answer, sink.lengths().to_vec())
 }
 
 /// The options that change an answer, as the file or the command line gives them. A text that holds a secret shows none.

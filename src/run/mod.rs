@@ -10,6 +10,7 @@ mod facts;
 mod fit;
 mod frame;
 mod process;
+mod rate;
 mod repeat;
 mod request;
 mod stages;
@@ -65,6 +66,8 @@ pub struct Run<'a> {
     frames: Cell<u32>,
     /// One for each model: how many calls may be in flight.
     permits: Vec<Arc<Semaphore>>,
+    /// One for each model: how much it may be asked in a minute.
+    limiters: Vec<Option<Rc<rate::Limiter>>>,
 }
 
 impl<'a> Run<'a> {
@@ -77,7 +80,8 @@ impl<'a> Run<'a> {
         events: EventSender,
     ) -> Self {
         let permits = each::permits(plan, models).into_iter().map(|n| Arc::new(Semaphore::new(n))).collect();
-        Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits }
+        let limiters = rate::limiters(models);
+        Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits, limiters }
     }
 
     /// Runs the plan to its value. Dropping the future stops all that is in flight.

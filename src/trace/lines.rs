@@ -51,6 +51,9 @@ fn of_call(out: &mut Map<String, Json>, call: &CallSpan) {
         true => add(out, json!({ "cached": true })),
         false => add(out, json!({ "tries": call.tries })),
     }
+    if facts.waited >= 0.001 {
+        out.insert("waited".to_owned(), json!(rounded(facts.waited)));
+    }
     let answered = [
         ("answered_by", json!(call.answered_by)),
         ("first_token", json!(call.first_token.map(|t| rounded(t.as_secs_f64())))),

@@ -34,6 +34,7 @@ mod pipelines;
 mod printing;
 mod process;
 mod reference;
+mod replay;
 #[path = "../support/server.rs"]
 mod server;
 mod traces;
@@ -85,6 +86,7 @@ fn main() {
     trials.extend(printing::trials());
     trials.extend(otlp::trials());
     trials.extend(reference::trials());
+    trials.extend(replay::trials());
     trials.extend(traces::trials());
     #[cfg(unix)]
     trials.extend(callbacks::trials());

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::super::cell::{OptionCell, OptionEntry};
 use super::super::lower::Lowerer;
+use super::super::paths::{PathError, within};
 use super::super::scope::Scope;
 use super::super::templating::Place;
 use super::super::values::{constant, convert, duration};
@@ -13,7 +14,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, OperandKind, Path, Pipeline};
-use crate::value::nearest;
+use crate::value::{Value, nearest};
 
 impl Lowerer<'_> {
     pub(super) fn options(&mut self, entry: &mut ModelEntry, args: &[Arg], stand: &Stand) -> bool {
@@ -50,6 +51,18 @@ impl Lowerer<'_> {
         fine
     }
 
+    /// Whether a path that stands in a file lies in its project. One that is not there is for a run to miss.
+    fn confined(&mut self, cell: &OptionCell, span: Span) -> bool {
+        let OptionCell::Constant(OptionValue::Value(Value::Text(written))) = cell else { return true };
+        match within(&self.settings.project, self.base(), written) {
+            Err(error @ PathError::Outside(..)) => {
+                self.error(error.diagnostic(written, span));
+                false
+            }
+            _ => true,
+        }
+    }
+
     fn argument(&mut self, entry: &mut ModelEntry, arg: &Arg, stand: &Stand) -> bool {
         let spec = &entry.spec.argument;
         if let Some((_, first)) = &entry.argument {
@@ -60,8 +73,9 @@ impl Lowerer<'_> {
         }
         match self.option(spec, &arg.value, stand) {
             Some(cell) => {
+                let fine = !stand.in_file || spec.kind != OptionKind::Path || self.confined(&cell, arg.span);
                 entry.argument = Some((cell, arg.span));
-                true
+                fine
             }
             None => false,
         }
@@ -92,6 +106,10 @@ impl Lowerer<'_> {
                     }
                 }
             }
+            (OperandKind::Text(text), OptionKind::Path) if text.text.contains("{{") || text.text.contains("{%") => {
+                return self.no_variable(spec, operand.span);
+            }
+            (OperandKind::Expr(_), OptionKind::Path) => return self.no_variable(spec, operand.span),
             (OperandKind::Text(text), _) if text.text.contains("{{") || text.text.contains("{%") => {
                 if !stand.in_file {
                     return self.no_template(operand.span);
@@ -122,6 +140,13 @@ impl Lowerer<'_> {
                 None
             }
         }
+    }
+
+    fn no_variable(&mut self, spec: &OptionSpec, span: Span) -> Option<OptionCell> {
+        let message = format!("`{}` wants {}: no variable stands in it", spec.name, spec.kind.describe());
+        let help = "`--model 'NAME=replay(\"FILE\")'` names another one on the command line";
+        self.error(Diagnostic::error(Code::E209, span, message).help(help));
+        None
     }
 
     fn no_template(&mut self, span: Span) -> Option<OptionCell> {

@@ -16,7 +16,7 @@ use self::generate::Generate;
 use self::place::Where;
 pub use self::place::is_hugging_face;
 use super::openai::{Chat, dialect::Dialect};
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Said, Spec,
@@ -38,7 +38,7 @@ pub static SPEC: Spec = Spec {
     .wire("model"),
     argument_required: true,
     instead: &["endpoint_url"],
-    options: &[options::OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[options::OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: options::EXPLAINED,
     enforces,
     build: super::Build::Model(build),
@@ -189,6 +189,10 @@ impl Provider for Endpoint {
 
     fn server(&self) -> Option<&BaseUrl> {
         self.any()?.server()
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        self.any()?.beyond()
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -20,7 +20,7 @@ pub use self::embed::EMBEDDER;
 use self::link::Link;
 use self::options::Wire;
 use self::shown::Shown;
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec,
@@ -42,6 +42,7 @@ pub static SPEC: Spec = Spec {
         options::OTHER_OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
+        RATE_OPTIONS,
         REPEATABLE,
         CALL_OPTIONS,
     ],
@@ -108,6 +109,10 @@ impl Provider for Ollama {
 
     fn server(&self) -> Option<&BaseUrl> {
         Some(&self.link.server.base)
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        self.link.server.is_cloud().then_some("Ollama's cloud")
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -26,7 +26,7 @@ use self::link::Link;
 use self::received::Received;
 use self::stream::Reading;
 use super::loading::Sent;
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec,
@@ -48,6 +48,7 @@ pub static SPEC: Spec = Spec {
         options::PLACE_OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
+        RATE_OPTIONS,
         REPEATABLE,
         CALL_OPTIONS,
     ],
@@ -154,6 +155,10 @@ impl Provider for Chat {
 
     fn server(&self) -> Option<&BaseUrl> {
         Some(&self.link.server.base)
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        (self.link.server.dialect == Dialect::Router).then_some("an inference provider")
     }
 
     fn secrets(&self) -> Vec<Secret> {
