@@ -386,7 +386,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(near("What is a pot?").unwrap(), "user: What is a potato?");
-        assert_eq!(near("What is a tomato?").unwrap(), "user: What is a tomato, then?");
+        assert_eq!(near("What is a tomato, now?").unwrap(), "user: What is a tomato, then?");
         let other = Asked { parser: Some(json!("json")), ..asked("What is a potato?") };
         assert_eq!(recording.answer(&other, &[]).unwrap_err(), Missing::Parser);
         let empty = Recording::parse("").unwrap();

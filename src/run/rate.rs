@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn the_longer_wait_counts() {
         let (mut log, zero) = (Log::default(), Instant::now());
-        let limits = Limits { requests: Some(2), tokens: Some(10) };
+        let limits = Limits { requests: Some(2), tokens: Some(11) };
         log.begin(1, zero);
         log.begin(9, zero + seconds(30));
         assert_eq!(waits(&mut log, limits, 1, zero + seconds(30)), Some((30, "requests_per_minute")));
