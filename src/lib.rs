@@ -11,9 +11,11 @@ pub mod diag;
 
 pub mod config;
 
-pub mod event;
-
 pub mod store;
+
+pub mod recording;
+
+pub mod event;
 
 pub mod syntax;
 
@@ -24,6 +26,8 @@ pub mod parsers;
 pub mod assertions;
 
 pub mod net;
+
+pub mod trace;
 
 pub mod models;
 

@@ -1,6 +1,7 @@
 //! The words of the command line. Parser, help, completions and the man page follow from this one place.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     subcommand_precedence_over_arg = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 ok, 2 usage or .chain error, 3 a run failed, 130 interrupted.\n\
+    after_help = "Exit codes: 0 ok, 2 usage or .chain error, 3 a run failed,\n5 a prompt that a recording does not have, 130 interrupted.\n\
                   A file called like a subcommand is written with its path: ./check"
 )]
 pub struct Cli {
@@ -57,7 +58,7 @@ pub enum Command {
         after_help = "`chainrun explain E204` prints what the code of a diagnostic means, with a wrong and a right \
                             example.\nA file of such a name is written with its path: ./E204"
     )]
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Fetch and list models
     Models(ModelsArgs),
     /// Tell how much is kept of answers (`cache: true` on a model), or remove it
@@ -104,6 +105,21 @@ pub struct RunArgs {
     /// Write every event of the run as JSON lines to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+    /// Write the run, each stage and each call as JSON lines to FILE, each once it is done, with its times
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write OpenTelemetry spans to FILE as JSON lines; OTEL_EXPORTER_OTLP_ENDPOINT sends them to a collector
+    #[arg(long, value_name = "FILE")]
+    pub otlp: Option<PathBuf>,
+    /// Record what models answer to FILE as JSON lines; `replay("FILE")` is a model that gives it again
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Start a command and write every event of the run on its standard input as it happens; may stand several times
+    #[arg(long = "callback", value_name = "COMMAND")]
+    pub callbacks: Vec<String>,
+    /// How long a callback may read nothing, and how long it may go on after the run: 500ms, 5m; 30s unless told
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "callbacks")]
+    pub callback_wait: Option<Duration>,
     /// Print the result when it is whole
     #[arg(long)]
     pub no_stream: bool,
@@ -113,6 +129,23 @@ pub struct RunArgs {
     /// Reach nothing but this machine
     #[arg(long)]
     pub offline: bool,
+}
+
+/// A length of time as `30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (digits, unit) = text.split_at(at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "" => return Err(format!("it wants a unit: {text}s, {text}ms, {text}m or {text}h")),
+        other => return Err(format!("`{other}` is no unit of time: ms, s, m, h")),
+    };
+    let count: f64 = digits.parse().map_err(|_| "it begins with a number, as in 30s".to_owned())?;
+    let total = count * seconds;
+    if total > 0.0 && total <= 1e9 { Ok(Duration::from_secs_f64(total)) } else { Err("it is out of range".to_owned()) }
 }
 
 impl RunArgs {

@@ -50,6 +50,13 @@ impl Console {
         }
     }
 
+    /// Says that something went wrong which the run does without.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.write(&format!("warning: {text}\n"));
+        }
+    }
+
     /// Shows how far a download is.
     pub fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         if !self.terminal || self.quiet {

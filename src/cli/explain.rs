@@ -9,6 +9,7 @@ use super::console::{Console, print_line};
 use super::run::{Ready, prepare};
 use super::{FAILED, WRONG};
 use crate::config::Context;
+use crate::net::Proxies;
 use crate::parsers::Parser;
 use crate::plan::Ask;
 use crate::providers::{Enforcement, ModelConfig, OptionValue, Prepared};
@@ -36,17 +37,18 @@ pub fn explain(args: &RunArgs, context: &Arc<Context>) -> u8 {
             return if ready.plan.asks().next().is_some() { FAILED } else { WRONG };
         }
     };
-    print_line(page(&ready, &calls, &sources).trim_end());
+    print_line(page(&ready, &calls, &sources, context).trim_end());
     0
 }
 
-fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
+fn page(ready: &Ready, calls: &[Explained], sources: &Sources, context: &Context) -> String {
     let mut out = String::new();
     let plan = &ready.plan;
     let _ = writeln!(out, "chain {} of {} gives {}", plan.chain, plan.file, plan.result_type());
     for (variable, value) in plan.variables.iter().zip(&ready.variables).filter(|(v, _)| v.used) {
         let _ = writeln!(out, "  {}: {} = {}", variable.name, variable.ty, value.show(80));
     }
+    hosts(&mut out, ready, calls, context);
     for (span, text) in control_stages(plan, &ready.models) {
         let _ = writeln!(out, "\nstage at {}\n  {text}", sources.place(span));
     }
@@ -71,6 +73,33 @@ fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
         }
     }
     out
+}
+
+/// Who sees the prompts: for each model its server, whether a proxy stands between, and where the server passes them on.
+fn hosts(out: &mut String, ready: &Ready, calls: &[Explained], context: &Context) {
+    let proxies = Proxies::new(context);
+    let mut lines: Vec<String> = Vec::new();
+    for model in calls.iter().flat_map(|call| &call.ask.models) {
+        let at = model.0 as usize;
+        let (config, provider) = (&ready.models.configs[at], &ready.models.providers[at]);
+        let place = match provider.server() {
+            None => "this process".to_owned(),
+            Some(base) => {
+                let proxy = proxies.towards(base);
+                let proxy = proxy.map(|(name, place)| format!(", through the proxy {place} of {name}"));
+                let beyond = provider.beyond().map(|who| format!(", which passes them on to {who}"));
+                let (proxy, beyond) = (proxy.unwrap_or_default(), beyond.unwrap_or_default());
+                format!("{}:{}{beyond}{proxy}", base.host(), base.port())
+            }
+        };
+        let line = format!("  {}: {place}", config.name);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if !lines.is_empty() {
+        let _ = writeln!(out, "\nprompts go to\n{}", lines.join("\n"));
+    }
 }
 
 /// What the parser gives, and what each model is held to.

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod cache;
+mod callback;
 mod check;
 mod command_line;
 mod console;
@@ -13,9 +14,11 @@ mod format;
 mod load;
 mod models;
 mod page;
+mod records;
 mod result;
 mod run;
 mod selection;
+mod telemetry;
 mod test;
 
 use std::collections::BTreeMap;
@@ -32,6 +35,8 @@ use arguments::{Cli, Command};
 const WRONG: u8 = 2;
 /// A run failed.
 const FAILED: u8 = 3;
+/// A recording does not have what was asked.
+const MISSING: u8 = 5;
 /// The run was interrupted.
 const INTERRUPTED: u8 = 130;
 

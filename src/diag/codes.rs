@@ -122,6 +122,8 @@ codes! {
     E407;
     /// A template or expression failed when it ran.
     E408;
+    /// A prompt that a recording has no answer to.
+    E409;
     /// A result that does not fit the format that was asked for.
     E410;
     /// A `require` that was not met.

@@ -312,6 +312,8 @@ pub fn build_models_but(
             Err(diagnostic) => wrong.push(*diagnostic),
         }
     }
+    // One may hold another: the longest is taken out first.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     let cache = Store::new(context.cache_dir.clone());
     if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into(), cache }) } else { Err(wrong) }
 }

@@ -52,7 +52,7 @@ pub use exec::Exec;
 pub use glob::is_pattern;
 pub use library::{Libraries, Library};
 pub use lower::{Checked, Execs, Override, Settings, check, lower};
-pub use paths::project;
+pub use paths::{plain, project};
 pub use pictures::Picture;
 pub use signatures::{Signature, signatures};
 

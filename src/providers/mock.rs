@@ -85,7 +85,15 @@ impl Provider for Mock {
                     };
                     let usage = Usage { input, output: words(&text) };
                     let seconds = waited.as_secs_f64();
-                    Ok(Answer { text, reasoning: None, model: self.name.clone(), finish, usage, seconds })
+                    Ok(Answer {
+                        text,
+                        reasoning: None,
+                        tool_calls: Vec::new(),
+                        model: self.name.clone(),
+                        finish,
+                        usage,
+                        seconds,
+                    })
                 }
                 Scripted::Fail(why) => Err(ProviderError::new(ErrorKind::Scripted, why)),
                 Scripted::Delay(..) => Err(ProviderError::new(ErrorKind::Scripted, "the mock has no answer")),

@@ -13,7 +13,7 @@ use crate::diag::Diagnostic;
 use crate::event::{EventKind, FrameId, NodeId};
 use crate::plan::{BlockId, Each, Models, Node, NodeKind, OnError, Plan};
 use crate::source::Span;
-use crate::value::Value;
+use crate::value::{Value, redact_json};
 
 /// Items in flight at a time unless told, whatever the providers would take.
 const MOST_UNTOLD: usize = 256;
@@ -165,6 +165,7 @@ impl<'a> Run<'a> {
                     Value::Message(message) => message.text.as_str().into(),
                     other => other.to_json(),
                 };
+                let value = redact_json(value, &self.models.secrets);
                 self.tell(frame, id, EventKind::Item { index, value }).await?;
             }
         }

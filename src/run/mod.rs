@@ -6,8 +6,11 @@ mod choose;
 mod each;
 mod exec;
 mod explain;
+mod facts;
 mod fit;
 mod frame;
+mod process;
+mod rate;
 mod repeat;
 mod request;
 mod stages;
@@ -18,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use explain::{Explained, control_stages, explain};
+pub use process::{ProcessGroup, how};
 pub use request::fill;
 pub use watch::Watch;
 
@@ -67,6 +71,8 @@ pub struct Run<'a> {
     watch: Option<&'a dyn Watch>,
     /// One for each model: how many calls may be in flight.
     permits: Vec<Arc<Semaphore>>,
+    /// One for each model: how much it may be asked in a minute.
+    limiters: Vec<Option<Rc<rate::Limiter>>>,
 }
 
 impl<'a> Run<'a> {
@@ -79,7 +85,8 @@ impl<'a> Run<'a> {
         events: EventSender,
     ) -> Self {
         let permits = each::permits(plan, models).into_iter().map(|n| Arc::new(Semaphore::new(n))).collect();
-        Self { plan, variables, models, stdin, events, frames: Cell::new(0), watch: None, permits }
+        let limiters = rate::limiters(models);
+        Self { plan, variables, models, stdin, events, frames: Cell::new(0), watch: None, permits, limiters }
     }
 
     /// Runs the plan to its value. Dropping the future stops all that is in flight.

@@ -14,7 +14,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::event::{EventKind, NodeId};
 use crate::plan::{Argument, BlockId, Node, NodeKind, evaluate};
 use crate::source::Span;
-use crate::value::{Type, Value};
+use crate::value::{Secret, Type, Value, redact, redact_json};
 
 /// A future of a run, which lives in its box since blocks run blocks.
 type Running<'r, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'r>>;
@@ -32,8 +32,20 @@ impl<'a> Run<'a> {
                 let node = self.plan.node(*id);
                 let started = || EventKind::StageStarted { place: place(node.span), stage: stage_name(&node.kind) };
                 self.record(&frame, *id, started).await?;
-                let slot = self.followed(&frame, *id, node, place).await?;
-                self.record(&frame, *id, || EventKind::StageFinished { value: brief(&slot.value) }).await?;
+                let slot = match self.followed(&frame, *id, node, place).await {
+                    Ok(slot) => slot,
+                    Err(Failure::Failed(diagnostic)) => {
+                        let failed = || {
+                            let error = redact(&diagnostic.message, &self.models.secrets);
+                            EventKind::StageFailed { error, code: diagnostic.code.0 }
+                        };
+                        self.record(&frame, *id, failed).await?;
+                        return Err(Failure::Failed(diagnostic));
+                    }
+                    Err(Failure::Stopped) => return Err(Failure::Stopped),
+                };
+                let finished = || EventKind::StageFinished { value: brief(&slot.value, &self.models.secrets) };
+                self.record(&frame, *id, finished).await?;
                 last = slot.value.clone();
                 if let Some(at) = frame.slots.borrow_mut().get_mut(i) {
                     *at = Some(slot);
@@ -266,12 +278,15 @@ fn stage_name(kind: &NodeKind) -> &'static str {
 /// The longest value in an event, in characters.
 const BRIEF: usize = 200;
 
-/// A value as events show it. Long texts are cut before they are copied.
-pub fn brief(value: &Value) -> String {
+/// A value as events show it. Long texts are cut before they are copied, where no secret could be cut in two.
+pub fn brief(value: &Value, secrets: &[Secret]) -> String {
     match value {
-        Value::Text(text) => cut(text),
-        Value::Message(message) => cut(&message.text),
-        other => other.show(BRIEF),
+        Value::Text(text) if secrets.is_empty() => cut(text),
+        Value::Message(message) if secrets.is_empty() => cut(&message.text),
+        Value::Text(text) => cut(&redact(text, secrets)),
+        Value::Message(message) => cut(&redact(&message.text, secrets)),
+        other if secrets.is_empty() => other.show(BRIEF),
+        other => Value::from_json(&redact_json(other.to_json(), secrets)).show(BRIEF),
     }
 }
 

@@ -17,13 +17,14 @@ use self::place::Where;
 pub use self::place::is_hugging_face;
 use super::instruct::{self, Instruct};
 use super::openai::{Chat, dialect::Dialect};
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Said, Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Request, RequestInput, Secret, Value};
 
 /// The description of `hf-endpoint`.
@@ -44,6 +45,7 @@ pub static SPEC: Spec = Spec {
         tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
+        RATE_OPTIONS,
         REPEATABLE,
         CALL_OPTIONS,
     ],
@@ -227,6 +229,14 @@ impl Provider for Endpoint {
             Ok(provider) => provider.generate(request, prepared, sink),
             Err(error) => Box::pin(async { Err(error) }),
         }
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        self.any()?.server()
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        self.any()?.beyond()
     }
 
     fn secrets(&self) -> Vec<Secret> {
