@@ -21,6 +21,8 @@ pub mod template;
 
 pub mod parsers;
 
+pub mod index;
+
 pub mod net;
 
 pub mod models;

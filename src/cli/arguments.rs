@@ -52,7 +52,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Fetch and list models
     Models(ModelsArgs),
-    /// Tell how much is kept of answers (`cache: true` on a model), or remove it
+    /// Tell how much is kept of answers (`cache: true` on a model) and of vectors, or remove it
     Cache(CacheArgs),
     /// Print completions for a shell
     Completions {
@@ -169,7 +169,7 @@ pub struct ModelsArgs {
 /// Kept answers.
 #[derive(Args)]
 pub struct CacheArgs {
-    /// What to do; without it, their number, size and folder
+    /// What to do; without it, their numbers, sizes and folders
     #[command(subcommand)]
     pub command: Option<CacheCommand>,
 }

@@ -101,6 +101,20 @@ pub enum DeclKind {
         /// A call, a name, or several with `??`.
         body: Pipeline,
     },
+    /// `embedder NAME = …`.
+    Embedder {
+        /// The name.
+        name: Ident,
+        /// A call or a name.
+        body: Pipeline,
+    },
+    /// `index NAME = …`.
+    Index {
+        /// The name.
+        name: Ident,
+        /// The pipeline that ends in `store`.
+        body: Pipeline,
+    },
     /// `prompt NAME = …` or `prompt NAME { … }`.
     Prompt {
         /// The name.

@@ -64,7 +64,7 @@ fn parse_chunk(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> DeclKind {
     let source = &text[chunk.span.start as usize..chunk.span.end as usize];
-    if let Some(keyword @ ("embedder" | "index" | "test")) = chunk.keyword {
+    if let Some(keyword @ "test") = chunk.keyword {
         let (name, _) = declared(text, chunk);
         return DeclKind::Later { keyword, name };
     }

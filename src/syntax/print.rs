@@ -73,6 +73,14 @@ fn declaration(out: &mut String, kind: &DeclKind) {
             words(out, &["model ", &name.name, " = "]);
             pipeline(out, body);
         }
+        DeclKind::Embedder { name, body } => {
+            words(out, &["embedder ", &name.name, " = "]);
+            pipeline(out, body);
+        }
+        DeclKind::Index { name, body } => {
+            words(out, &["index ", &name.name, " = "]);
+            pipeline(out, body);
+        }
         DeclKind::Prompt { name, body } => {
             words(out, &["prompt ", &name.name]);
             prompt_body(out, body);

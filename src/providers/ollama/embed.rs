@@ -115,10 +115,13 @@ impl OllamaEmbedder {
         let model = &self.link.server.model;
         let tags = self.link.aside("/api/tags", None).await?;
         let digest = tags.and_then(|body| errors::digest_of(&body, model));
+        // Without a digest, another server may have another model under the name.
+        let server = digest.is_none().then(|| self.link.server.base.to_string());
         let known = json!({
             "provider": "ollama",
             "model": model,
             "digest": digest,
+            "server": server,
             "dimensions": self.dimensions,
             "options": self.wire.get("options"),
         });
