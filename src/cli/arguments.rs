@@ -81,7 +81,7 @@ pub struct RunArgs {
     /// Variables from a YAML or JSON file
     #[arg(long = "vars", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
-    /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
+    /// The default model, or another model or embedder in the place of NAME: an expression or PROVIDER:MODEL
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     pub models: Vec<String>,
     /// Let `exec` run the commands that the file names

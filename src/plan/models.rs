@@ -83,11 +83,13 @@ impl Lowerer<'_> {
         let found = self.find(name);
         // The default model is the same in every file.
         let key = found.map_or_else(|| name.to_owned(), |f| format!("{}:{}", f.file, f.name));
+        let shown = found.map_or_else(|| name.to_owned(), |f| self.key(f.file, f.name));
+        if self.circle(&shown, span) {
+            return None;
+        }
         if let Some(ids) = self.model_ids.get(&key) {
             return (!ids.is_empty()).then(|| ids.clone());
         }
-        // A model that names itself finds itself here, without models.
-        self.model_ids.insert(key.clone(), Vec::new());
         let settings = self.settings;
         let change = settings.overrides.iter().rev().find(|o| match (&o.name, &found) {
             (Some(n), Some(found)) => {
@@ -96,25 +98,19 @@ impl Lowerer<'_> {
             (Some(n), None) => n.name == name,
             (None, found) => name == "llm" && found.is_none(),
         });
+        self.using.push((shown, span));
         let ids = match (change, found) {
             (Some(change), _) => {
                 let stand = Stand { origin: change.origin.clone(), in_file: false, sort };
                 self.model_pipeline(name, &change.pipeline, &stand)
             }
             (None, Some(Found { file, name: own, span: place, named })) => {
-                let body = sort.body(named)?;
                 let stand = Stand { origin: Origin::File(self.sources.place(place)), in_file: true, sort };
-                let circle = self.key(file, own);
-                if self.circle(&circle, span) {
-                    return None;
-                }
-                self.using.push((circle, span));
-                let ids = self.inside(file, name, span, |s| s.model_pipeline(own, body, &stand));
-                self.using.pop();
-                ids
+                sort.body(named).and_then(|body| self.inside(file, name, span, |s| s.model_pipeline(own, body, &stand)))
             }
             (None, None) => self.default_model(span).map(|id| vec![id]),
         };
+        self.using.pop();
         self.model_ids.insert(key, ids.clone().unwrap_or_default());
         ids
     }

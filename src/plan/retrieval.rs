@@ -154,7 +154,10 @@ impl Lowerer<'_> {
                 let message = format!("`{option}` wants a whole number from {least} to {LONGEST}, found {found}");
                 Diagnostic::error(Code::E209, arg.value.span, message).help(format!("as in `{}`", shape.example))
             }
-            Err(diagnostic) => diagnostic,
+            Err(_) => {
+                let message = format!("`{option}` wants a whole number that is known before anything runs");
+                Diagnostic::error(Code::E209, arg.value.span, message).help(format!("as in `{}`", shape.example))
+            }
         };
         self.error(diagnostic);
         None

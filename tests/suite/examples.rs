@@ -99,15 +99,20 @@ pub fn folder() -> std::io::Result<TempDir> {
     Ok(temp)
 }
 
-/// Runs the command among the examples, with an embedder in the place of the one that this version does not have.
+/// What puts an embedder in the place of the one of a file that this version does not have.
+pub fn other_embedder(file: &str) -> &'static [&'static str] {
+    match file {
+        "examples.chain" => &["--model", "minilm=fake(dimensions: 4096)"],
+        "uses.chain" => &["--model", "examples.minilm=fake(dimensions: 4096)"],
+        _ => &[],
+    }
+}
+
+/// Runs the command among the examples.
 fn run(args: &[&str]) -> Result<Done, String> {
     let temp = folder().map_err(|e| e.to_string())?;
-    let call = Call::new(temp.path()).map_err(|e| e.to_string())?.args(args);
-    match args.first() {
-        Some(&"examples.chain") => call.args(["--model", "minilm=fake(dimensions: 4096)"]).run(),
-        Some(&"uses.chain") => call.args(["--model", "examples.minilm=fake(dimensions: 4096)"]).run(),
-        _ => call.run(),
-    }
+    let file = args.first().copied().unwrap_or_default();
+    Call::new(temp.path()).map_err(|e| e.to_string())?.args(args).args(other_embedder(file)).run()
 }
 
 /// The model of the examples with nothing but the server's address changed.
@@ -227,6 +232,9 @@ fn ask() -> Outcome {
     prints(&run(&args)?, prompt)?;
     // The same without a change to the file, against a server that gives vectors.
     let server = Server::start(|seen: &Seen| {
+        if seen.path != "/api/embed" {
+            return Reply::text(404, "404 page not found");
+        }
         let body = seen.json();
         let of = |text: &Json| json!([i32::from(text.as_str().is_some_and(|t| t.contains("otato"))), 1]);
         let rows: Vec<Json> = body["input"].as_array().into_iter().flatten().map(of).collect();
