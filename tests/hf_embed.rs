@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use call::{Setup, runtime};
 use chainrun::providers::{ErrorKind, OptionValue, ProviderError};
 use chainrun::value::{Secret, Usage, Value};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use server::{Reply, Server, dead_url};
 
 const MODEL: &str = "intfloat/multilingual-e5-large";
@@ -35,9 +35,33 @@ fn taken(body: &str, texts: &[&str]) -> Result<Vec<Vec<f32>>, ProviderError> {
     at(&Server::always(Reply::json(200, body)).url()).embed(texts).map(|made| made.vectors)
 }
 
-/// The requests are those of Hugging Face's own client, and of LangChain's, recorded in 2026.
+/// What other clients send for the same texts; that nothing is cut is all that is added to it.
 #[test]
-fn the_router_gets_texts_as_its_own_clients_send_them() {
+fn as_other_clients_send_texts() {
+    for (name, behind_router) in
+        [("langchain-huggingface__embed", true), ("huggingface_hub__endpoint_feature_extraction", false)]
+    {
+        let path = format!("{}/tests/data/wire/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let theirs: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let inputs = &theirs["body"]["inputs"];
+        let texts: Vec<&str> = match inputs {
+            Json::Array(texts) => texts.iter().map(|t| t.as_str().unwrap()).collect(),
+            text => vec![text.as_str().unwrap()],
+        };
+        let server = Server::always(Reply::json(200, &json!(vec![[0.6, 0.8]; texts.len()]).to_string()));
+        let setup = match behind_router {
+            true => Setup { env: vec![("HF_INFERENCE_ENDPOINT", server.url())], ..router() },
+            false => at(&format!("{}{}", server.url(), theirs["path"].as_str().unwrap())),
+        };
+        assert_eq!(setup.embed(&texts).unwrap().vectors.len(), texts.len());
+        let ours = server.requests().remove(0);
+        assert_eq!((ours.method.as_str(), ours.path.as_str()), ("POST", theirs["path"].as_str().unwrap()), "{name}");
+        assert_eq!(ours.json(), json!({ "inputs": texts, "truncate": false }), "{name}");
+    }
+}
+
+#[test]
+fn what_goes_to_the_router() {
     let server = Server::always(Reply::new(
         200,
         &[("Content-Type", "application/json"), ("X-Compute-Tokens", "6")],

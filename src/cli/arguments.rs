@@ -177,8 +177,20 @@ pub struct CacheArgs {
 /// What to do with kept answers.
 #[derive(Subcommand)]
 pub enum CacheCommand {
-    /// Remove them all
-    Clear,
+    /// Remove them
+    Clear {
+        /// Of these alone
+        what: Option<Kept>,
+    },
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kept {
+    /// Answers of models
+    Answers,
+    /// Vectors of embedders
+    Vectors,
 }
 
 /// What to do with models.

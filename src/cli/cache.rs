@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::FAILED;
-use super::arguments::{CacheArgs, CacheCommand};
+use super::arguments::{CacheArgs, CacheCommand, Kept};
 use super::console::{Console, print_line};
 use crate::config::Context;
 use crate::store::{Size, Store};
@@ -11,11 +11,14 @@ use crate::store::{Size, Store};
 /// Runs the command.
 pub fn cache(args: &CacheArgs, context: &Arc<Context>) -> u8 {
     let mut code = 0;
-    for (what, dir) in [("answer", context.cache_dir.clone()), ("vector", context.vectors_dir())] {
+    let stores =
+        [(Kept::Answers, "answer", context.cache_dir.clone()), (Kept::Vectors, "vector", context.vectors_dir())];
+    for (kept, what, dir) in stores {
         let store = Store::new(dir);
         let done = match args.command {
+            Some(CacheCommand::Clear { what: Some(alone) }) if alone != kept => continue,
             None => store.size().map(|size| format!("{} in {}", told(size, what), store.dir().display())),
-            Some(CacheCommand::Clear) => store.clear().map(|size| format!("removed {}", told(size, what))),
+            Some(CacheCommand::Clear { .. }) => store.clear().map(|size| format!("removed {}", told(size, what))),
         };
         match done {
             Ok(line) => print_line(&line),

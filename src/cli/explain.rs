@@ -31,14 +31,14 @@ pub fn explain(args: &RunArgs, context: &Arc<Context>) -> u8 {
     let stdin = ready.plan.stdin.and_then(|_| input.text().ok()).map(Value::from);
     let walked = walk(&ready.plan, &ready.variables, stdin.as_ref())
         .and_then(|calls| Ok((calls, explain_indexes(&ready.plan, &ready.variables)?)));
-    let (calls, indexes) = match walked {
+    let (calls, (indexes, made_by)) = match walked {
         Ok(walked) => walked,
         Err(diagnostic) => {
             console.report(&[*diagnostic], &sources);
             return if ready.plan.asks().next().is_some() { FAILED } else { WRONG };
         }
     };
-    print_line(page(&ready, &calls, &indexes, &sources).trim_end());
+    print_line(page(&ready, &[made_by, calls].concat(), &indexes, &sources).trim_end());
     0
 }
 

@@ -301,7 +301,7 @@ pub(super) fn dimensions_differ(config: &ModelConfig, one: usize, other: usize, 
         config.name
     );
     let diagnostic = Diagnostic::error(Code::E440, span, message)
-        .help("does another model answer under its name by now? `chainrun cache clear` removes the vectors of before")
+        .help("does another model answer under its name by now? `chainrun cache clear vectors` removes those of before")
         .help("`dimensions:` on the embedder asks for a number of them, where the model can");
     Failure::Failed(Box::new(diagnostic))
 }

@@ -14,6 +14,7 @@ use crate::source::Span;
 use crate::value::{Request, RequestInput, Value};
 
 /// A call of a model as it would be made.
+#[derive(Clone)]
 pub struct Explained {
     /// Where the call stands.
     pub span: Span,
@@ -49,11 +50,14 @@ pub struct ExplainedIndex {
     pub files: usize,
 }
 
-/// The indexes of a plan, with what they would hold.
+/// The indexes of a plan, with what they would hold, and the calls of models that make that.
 ///
 /// # Errors
 /// A file that cannot be read, or a template that fails with the values at hand.
-pub fn explain_indexes(plan: &Plan, variables: &[Value]) -> Result<Vec<ExplainedIndex>, Box<Diagnostic>> {
+pub fn explain_indexes(
+    plan: &Plan,
+    variables: &[Value],
+) -> Result<(Vec<ExplainedIndex>, Vec<Explained>), Box<Diagnostic>> {
     let mut walk = Walk { plan, variables, stdin: None, out: Vec::new() };
     let mut out = Vec::with_capacity(plan.indexes.len());
     for index in &plan.indexes {
@@ -74,7 +78,7 @@ pub fn explain_indexes(plan: &Plan, variables: &[Value]) -> Result<Vec<Explained
             files,
         });
     }
-    Ok(out)
+    Ok((out, walk.out))
 }
 
 /// The stages that compose pipelines or use vectors, with how they will go, in the order of the file.
