@@ -76,6 +76,18 @@ impl Named<'_> {
         }
     }
 
+    /// How a template comes to a value of what is called `name`.
+    pub fn to_a_value(&self, name: &str) -> String {
+        match self {
+            Named::Model(_) => format!("ask it and name the answer: `… | {name} as answer`"),
+            Named::Embedder(_) => format!("name the vector that it makes: `… | embed({name}) as vector`"),
+            Named::Index(_) => {
+                format!("name the documents that it gives: `retrieve({name}, query: {{{{ … }}}}) as found`")
+            }
+            _ => format!("run it as a stage and name its value: `{name} as …`"),
+        }
+    }
+
     /// Whether it could not be read.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Named::Unreadable)

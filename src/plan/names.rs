@@ -267,7 +267,7 @@ impl<'a> Lowerer<'a> {
             let diagnostic = match library.member(name) {
                 Some((_, span, named)) => diagnostic
                     .also(span, format!("`{name}` is {}, which no template can read", named.a_kind()))
-                    .help(format!("run it as a stage and name its value: `{alias}.{name} as …`")),
+                    .help(named.to_a_value(&format!("{alias}.{name}"))),
                 None => diagnostic.help(format!("its variables are: {}", super::prompts::list(&known))),
             };
             self.error(diagnostic);

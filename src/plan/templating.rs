@@ -280,7 +280,7 @@ impl Lowerer<'_> {
         match self.declarations.named.get(name) {
             Some((other, named)) if !matches!(named, Named::Unreadable) => diagnostic
                 .also(*other, format!("`{name}` is {}, which no template can read", named.a_kind()))
-                .help(format!("run it as a stage and name its value: `{name} as …`")),
+                .help(named.to_a_value(name)),
             _ => diagnostic.help(format!("declare it: `var {name}: string`; in reach are: {}", list(&known))),
         }
     }
