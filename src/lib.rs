@@ -21,6 +21,8 @@ pub mod template;
 
 pub mod parsers;
 
+pub mod assertions;
+
 pub mod index;
 
 pub mod net;

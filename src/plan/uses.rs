@@ -14,7 +14,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::parsers::{self, Parser};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Ident, Path, PromptBody};
-use crate::value::Type;
+use crate::value::{Type, nearest};
 
 impl Lowerer<'_> {
     /// A name with or without arguments, which is no model.
@@ -219,6 +219,7 @@ impl Lowerer<'_> {
             Some(params) => {
                 (inner.closed, inner.closed_in) = (true, callee.file);
                 let params = self.distinct_parameters(params);
+                let mut unknown = Vec::new();
                 for (name, arg) in &given {
                     if !params.iter().any(|p| p.name.name == name.name) {
                         let names: Vec<String> = params.iter().map(|p| p.name.name.clone()).collect();
@@ -230,11 +231,19 @@ impl Lowerer<'_> {
                         .did_you_mean(&name.name, names.iter().map(String::as_str))
                         .help(format!("its parameters are: {}", list(&names)));
                         self.error(diagnostic);
+                        unknown.push(name.name.as_str());
                         fine = false;
                     }
                 }
                 for param in params {
-                    match self.parameter_value(param, &given, span, scope, callee) {
+                    // Its argument was given under a name that is wrong by a letter, which is said above.
+                    let misspelled = !given.iter().any(|(n, _)| n.name == param.name.name)
+                        && unknown.iter().any(|u| nearest(u, [param.name.name.as_str()].into_iter()).is_some());
+                    let value = match misspelled {
+                        true => None,
+                        false => self.parameter_value(param, &given, span, scope, callee),
+                    };
+                    match value {
                         Some(argument) => {
                             let home = Home::Argument(depth, arguments.len() as u32);
                             let binding = Binding {

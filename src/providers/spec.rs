@@ -103,7 +103,7 @@ pub enum Enforcement {
     Never(String),
 }
 
-/// What an option says, by its name, where that is known before anything runs.
+/// What an option says, by its name; null where that is not known before the run.
 pub type Said<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
 /// Says whether a provider makes an answer obey a constraint, with the model's options; pure.

@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
         sink: &mut Sink,
     ) -> Result<(), ProviderError> {
         let called = |sink: &Sink| {
-            let prompt = sink.redact(&shown(prepared));
+            let prompt = shortened(sink.redact(&shown(prepared)));
             let (provider, model) = (config.spec.name, config.shown_model());
             EventKind::ModelCalled { provider, model, attempt, prompt, cached: attempt == 0 }
         };
@@ -364,16 +364,21 @@ pub(super) fn backoff(attempt: u32, frame: FrameId) -> Duration {
 /// The longest prompt in an event, in bytes.
 const SHOWN: usize = 2_000;
 
-/// A prepared call as events show it.
+/// A prepared call as events show it, before secrets are taken out and it is cut to [`SHOWN`].
 fn shown(prepared: &Prepared) -> Cow<'_, str> {
-    let text: Cow<'_, str> = match prepared {
+    match prepared {
         Prepared::Http { body, .. } => Prepared::shown_body(body).to_string().into(),
         Prepared::Text { text, .. } => text.into(),
         Prepared::Script { prompt } => prompt.into(),
-    };
-    if text.len() <= SHOWN {
-        return text;
     }
-    let end = (0..=SHOWN).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    format!("{}…", &text[..end]).into()
+}
+
+/// A text as events show it. A secret is taken out before: cut in two it would not be known again.
+fn shortened(mut text: String) -> String {
+    if text.len() > SHOWN {
+        let end = (0..=SHOWN).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -80,7 +80,14 @@ fn shorten(text: &str) -> String {
 fn expected(error: &pest::error::Error<Rule>) -> String {
     let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return "something else".to_owned() };
     let mut words: Vec<&str> = Vec::new();
-    for rule in positives {
+    let mut positives = positives.clone();
+    for (parts, word) in WHOLES {
+        if parts[..2].iter().all(|part| positives.contains(part)) {
+            positives.retain(|rule| !parts.contains(rule));
+            words.push(word);
+        }
+    }
+    for rule in &positives {
         let word = name(*rule);
         if !word.is_empty() && !words.contains(&word) {
             words.push(word);
@@ -105,27 +112,57 @@ fn expected(error: &pest::error::Error<Rule>) -> String {
     }
 }
 
+/// What one word says where any of several rules would do, which the first two show.
+const WHOLES: &[(&[Rule], &str)] = &[
+    (
+        &[
+            Rule::group,
+            Rule::list,
+            Rule::string,
+            Rule::expression,
+            Rule::map,
+            Rule::match_,
+            Rule::kw_match,
+            Rule::raw,
+            Rule::kw_raw,
+            Rule::call,
+            Rule::path,
+            Rule::name,
+            Rule::number,
+        ],
+        "a stage",
+    ),
+    (
+        &[Rule::type_group, Rule::type_list, Rule::type_call, Rule::path, Rule::name, Rule::string, Rule::number],
+        "a type",
+    ),
+    (
+        &[Rule::messages, Rule::examples, Rule::kw_messages, Rule::kw_examples, Rule::role, Rule::name],
+        "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`",
+    ),
+    (&[Rule::key, Rule::spread, Rule::name, Rule::string], "`key: …`"),
+];
+
 const PUNCTUATION: &[&str] = &["`|`", "`??`", "`=`", "`:`", "`)`", "`]`", "`}`", "`->`", "`=>`", "`{`", "`(`", "`,`"];
 
 /// A rule in words; empty where naming it helps nobody.
 fn name(rule: Rule) -> &'static str {
     match rule {
-        Rule::operand | Rule::stage | Rule::pipeline => "a stage",
+        Rule::pipeline => "a stage",
         Rule::name => "a name",
         Rule::path => "a name",
-        Rule::type_ | Rule::type_post | Rule::type_atom => "a type",
+        Rule::type_ => "a type",
         Rule::string => "a string",
         Rule::number => "a number",
         Rule::expression => "`{{ … }}`",
-        Rule::key | Rule::entry => "`key: …`",
-        Rule::kw_as => "`as`",
+        Rule::key => "`key: …`",
+        Rule::alias | Rule::kw_as => "`as`",
+        Rule::fallback => "`??`",
         Rule::record => "`{ fields }`",
         Rule::prompt_block => "`{ … }`",
         Rule::args | Rule::params => "`(`",
         Rule::arm => "`value => …`",
-        Rule::role | Rule::prompt_entry => {
-            "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`"
-        }
+        Rule::role => "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`",
         Rule::image => "`image(\"…\")`",
         Rule::selection => "`{ names }`",
         Rule::param => "`name: type`",
