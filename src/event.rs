@@ -206,6 +206,55 @@ pub enum EventKind {
         /// The wait as far as it is known, in seconds.
         wait: f64,
     },
+    /// A call of an embedder began.
+    EmbedderCalled {
+        /// The provider's name.
+        provider: &'static str,
+        /// The model's name.
+        model: String,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+        /// How many texts go in it.
+        texts: usize,
+    },
+    /// An embedder gave the vectors of a batch, or they were kept from before.
+    Embedded {
+        /// How many.
+        texts: usize,
+        /// The dimension of each.
+        dimensions: usize,
+        /// Token counts.
+        usage: Usage,
+        /// Wall time in seconds.
+        seconds: f64,
+        /// Whether they were kept from before.
+        #[serde(skip_serializing_if = "is_false")]
+        cached: bool,
+    },
+    /// How far the vectors of an index are.
+    Indexing {
+        /// The index.
+        index: String,
+        /// Different pieces that have their vector.
+        done: usize,
+        /// Different pieces in all.
+        total: usize,
+    },
+    /// An index is ready to be read.
+    Indexed {
+        /// The index.
+        index: String,
+        /// How many pieces it holds.
+        pieces: usize,
+        /// Different pieces whose vectors were made now.
+        embedded: usize,
+        /// Different pieces whose vectors were kept from before.
+        kept: usize,
+        /// The dimension of each vector.
+        dimensions: usize,
+        /// Wall time in seconds.
+        seconds: f64,
+    },
     /// A call failed and is tried again.
     Retrying {
         /// The attempt that failed, from 1.

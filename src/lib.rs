@@ -25,6 +25,8 @@ pub mod parsers;
 
 pub mod assertions;
 
+pub mod index;
+
 pub mod net;
 
 pub mod trace;

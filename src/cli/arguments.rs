@@ -61,7 +61,7 @@ pub enum Command {
     Explain(Box<ExplainArgs>),
     /// Fetch and list models
     Models(ModelsArgs),
-    /// Tell how much is kept of answers (`cache: true` on a model), or remove it
+    /// Tell how much is kept of answers (`cache: true` on a model) and of vectors, or remove it
     Cache(CacheArgs),
     /// Print completions for a shell
     Completions {
@@ -90,7 +90,7 @@ pub struct RunArgs {
     /// Variables from a YAML or JSON file
     #[arg(long = "vars", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
-    /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
+    /// The default model, or another model or embedder in the place of NAME: an expression or PROVIDER:MODEL
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     pub models: Vec<String>,
     /// Let `exec` run the commands that the file names
@@ -260,7 +260,7 @@ pub struct ModelsArgs {
 /// Kept answers.
 #[derive(Args)]
 pub struct CacheArgs {
-    /// What to do; without it, their number, size and folder
+    /// What to do; without it, their numbers, sizes and folders
     #[command(subcommand)]
     pub command: Option<CacheCommand>,
 }
@@ -268,8 +268,20 @@ pub struct CacheArgs {
 /// What to do with kept answers.
 #[derive(Subcommand)]
 pub enum CacheCommand {
-    /// Remove them all
-    Clear,
+    /// Remove them
+    Clear {
+        /// Of these alone
+        what: Option<Kept>,
+    },
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kept {
+    /// Answers of models
+    Answers,
+    /// Vectors of embedders
+    Vectors,
 }
 
 /// What to do with models.

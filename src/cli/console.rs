@@ -59,13 +59,21 @@ impl Console {
 
     /// Shows how far a download is.
     pub fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        self.bar(what, done, total, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    }
+
+    /// Shows how many pieces of an index have their vectors.
+    pub fn count(&self, what: &str, done: u64, total: u64) {
+        self.bar(what, done, Some(total), "{msg} {bar:30} {pos}/{len} pieces");
+    }
+
+    fn bar(&self, what: &str, done: u64, total: Option<u64>, style: &str) {
         if !self.terminal || self.quiet {
             return;
         }
         let Ok(mut bar) = self.bar.lock() else { return };
         let shown = bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(total.unwrap_or(0));
-            let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }

@@ -115,7 +115,7 @@ fn bound(
     }
     let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
     wrong.extend(checked.diagnostics);
-    wrong.extend(plan::refused_models(&checked.models, context));
+    wrong.extend(plan::refused_models(&checked.models, &checked.embedders, context));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);
     }
@@ -285,6 +285,7 @@ impl<'a> Reading<'a> {
                 self.console.report(&[warning.help(*help)], self.sources);
             }
             EventKind::Progress { what, done, total } => self.console.progress(what, *done, *total),
+            EventKind::Indexing { index, done, total } => self.console.count(index, *done as u64, *total as u64),
             _ => {}
         }
         Ok(())

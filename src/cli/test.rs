@@ -90,7 +90,7 @@ fn of_file(
     }
     let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
     found.extend(checked.diagnostics);
-    found.extend(plan::refused_models(&checked.models, context));
+    found.extend(plan::refused_models(&checked.models, &checked.embedders, context));
     if found.iter().any(|d| d.severity == Severity::Error) {
         return (Vec::new(), found);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::declarations::{CONTROL_STAGES, ChainDecl, LATER_STAGES, Named, STAGES, later};
+use super::declarations::{CONTROL_STAGES, ChainDecl, Named, STAGES};
 use super::lower::Lowerer;
 use super::names::Callee;
 use super::prompts::{list, type_of};
@@ -34,12 +34,17 @@ impl Lowerer<'_> {
                 Named::Chain(chain) => return self.chain_stage(&callee, chain, args, span, scope),
                 Named::Unreadable => return None,
                 named => {
-                    let message = format!("`{name}` is a {}, not a stage", named.kind());
+                    let message = format!("`{name}` is {}, not a stage", named.a_kind());
                     let mut diagnostic =
                         Diagnostic::error(Code::E207, path.span, message).also(found.span, "declared here");
-                    if let Named::Library(_) = named {
-                        diagnostic = diagnostic.help(format!("name what it declares: `{name}.…`"));
-                    }
+                    diagnostic = match named {
+                        Named::Library(_) => diagnostic.help(format!("name what it declares: `{name}.…`")),
+                        Named::Embedder(_) => diagnostic.help(format!("`… | embed({name})` makes a text's vector")),
+                        Named::Index(_) => {
+                            diagnostic.help(format!("`retrieve({name}, query: {{{{ … }}}}, k: 4)` reads it"))
+                        }
+                        _ => diagnostic,
+                    };
                     self.error(diagnostic);
                     return None;
                 }
@@ -55,14 +60,13 @@ impl Lowerer<'_> {
             "fill" => return self.fill(args, span, scope),
             "file" | "files" => return self.files_stage(&name, args, span, scope),
             "exec" => return self.exec_stage(args, span, scope),
+            "embed" | "split" | "store" | "retrieve" => {
+                return self.retrieval(path, args.unwrap_or_default(), span, scope);
+            }
             _ => {}
         }
         if CONTROL_STAGES.contains(&name.as_str()) {
             return self.control(&name, args.unwrap_or_default(), span, scope);
-        }
-        if LATER_STAGES.contains(&name.as_str()) {
-            self.error(later(path.span, &format!("`{name}`")));
-            return None;
         }
         let diagnostic = self.unknown_stage(path, &name, args.is_some());
         self.error(diagnostic);

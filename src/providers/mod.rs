@@ -2,6 +2,7 @@
 
 pub mod control;
 mod embed;
+mod fake_embed;
 pub mod instruct;
 mod loading;
 mod options;
@@ -264,7 +265,7 @@ pub static PROVIDERS: &[&Spec] = &[
 ];
 
 /// Every embedder, in the order in which messages list them. Most names are those of providers.
-pub static EMBEDDERS: &[&Spec] = &[&ollama::EMBEDDER, &openai::EMBEDDER];
+pub static EMBEDDERS: &[&Spec] = &[&fake_embed::EMBEDDER, &ollama::EMBEDDER, &openai::EMBEDDER, &hf_endpoint::EMBEDDER];
 
 /// The provider called `name`.
 pub fn find(name: &str) -> Option<&'static Spec> {

@@ -222,6 +222,12 @@ pub static EMBEDDER_OPTIONS: &[OptionSpec] = &[
     call("batch", OptionKind::Int(1, 1000), "32", "texts that go in one request"),
     call("retry", OptionKind::Int(0, 100), "0", "tries after the first, for failures that another try may mend"),
     call("timeout", OptionKind::Limit, "off", "the longest time for one try"),
+    call(
+        "cache",
+        OptionKind::Bool,
+        "false",
+        "keep the vectors of `embed` and of queries on disk; those of an index's documents are always kept",
+    ),
 ];
 
 /// The option of every provider whose answers change unless something is done about it.

@@ -17,6 +17,7 @@ use crate::event::{CallFacts, EventKind, FrameId, Growing, Growth, NodeId, Sink}
 use crate::parsers::{ParseError, Parser};
 use crate::plan::{Ask, ModelId, Node};
 use crate::providers::{Enforcement, ErrorKind, ModelConfig, Prepared, Provider, ProviderError};
+use crate::source::Span;
 use crate::value::{Answer, Finish, Message, Request, RequestInput, Role, Value};
 
 /// The first wait before another try, in seconds; it doubles with every try.
@@ -388,16 +389,20 @@ impl<'a> Run<'a> {
 
     /// A failed call with its stage, its place, its provider and what to do.
     fn failure(&self, node: &Node, model: ModelId, error: ProviderError) -> Diagnostic {
-        let config = &self.models.configs[model.0 as usize];
-        let code = error.kind.code();
-        let who = if config.name == config.spec.name {
-            format!("`{}`", config.name)
-        } else {
-            format!("`{}` ({})", config.name, config.spec.name)
-        };
-        let diagnostic = Diagnostic::error(code, node.span, format!("the model {who} failed: {}", error.message));
-        error.help.into_iter().fold(diagnostic, Diagnostic::help)
+        call_failure("model", &self.models.configs[model.0 as usize], node.span, error)
     }
+}
+
+/// A failed call of a model or an embedder, with its place, its provider and what to do.
+pub(super) fn call_failure(noun: &str, config: &ModelConfig, span: Span, error: ProviderError) -> Diagnostic {
+    let code = error.kind.code();
+    let who = if config.name == config.spec.name {
+        format!("`{}`", config.name)
+    } else {
+        format!("`{}` ({})", config.name, config.spec.name)
+    };
+    let diagnostic = Diagnostic::error(code, span, format!("the {noun} {who} failed: {}", error.message));
+    error.help.into_iter().fold(diagnostic, Diagnostic::help)
 }
 
 /// An answer without the run's secrets: a server may repeat the key that it was sent.
@@ -454,7 +459,7 @@ fn unheld(config: &ModelConfig, parser: &Parser) -> Option<String> {
 }
 
 /// An error without the run's secrets.
-fn clean(error: ProviderError, sink: &Sink) -> ProviderError {
+pub(super) fn clean(error: ProviderError, sink: &Sink) -> ProviderError {
     let message = sink.redact(&error.message);
     let help = error.help.iter().map(|h| sink.redact(h)).collect();
     ProviderError { message, help, ..error }
@@ -462,7 +467,7 @@ fn clean(error: ProviderError, sink: &Sink) -> ProviderError {
 
 /// The wait before try `attempt + 1`: half a second, doubled each time, at most eight seconds; of that, from a half to the
 /// whole by the frame, so that calls that fail together do not all come again together.
-fn backoff(attempt: u32, frame: FrameId) -> Duration {
+pub(super) fn backoff(attempt: u32, frame: FrameId) -> Duration {
     let whole = (FIRST_WAIT * 2f64.powi(attempt.min(16) as i32 - 1)).min(LONGEST_WAIT);
     // Neighbouring numbers are spread over the whole range (Knuth's multiplicative hash).
     let share = f64::from(frame.0.wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);

@@ -110,6 +110,9 @@ impl<'a> Run<'a> {
             },
             NodeKind::File(files) => files.text()?,
             NodeKind::Files(files) => files.documents()?,
+            NodeKind::Embed(embedder) => self.embed(frame, id, node, *embedder).await?,
+            NodeKind::Split(split) => self.split(frame, node, *split)?,
+            NodeKind::Retrieve(retrieve) => self.retrieve(frame, id, node, retrieve, place).await?,
             NodeKind::Exec(exec) => self.exec(frame, node, exec).await?,
             NodeKind::Parse(parser) => {
                 let left = self.left(frame, node).value;
@@ -260,6 +263,9 @@ fn stage_name(kind: &NodeKind) -> &'static str {
         NodeKind::Fill => "fill",
         NodeKind::File(_) => "file",
         NodeKind::Files(_) => "files",
+        NodeKind::Embed(_) => "embed",
+        NodeKind::Split(_) => "split",
+        NodeKind::Retrieve(_) => "retrieve",
         NodeKind::Exec(_) => "exec",
         NodeKind::Ask(_) => "ask",
         NodeKind::Parse(_) => "parse",

@@ -102,6 +102,20 @@ pub enum DeclKind {
         /// A call, a name, or several with `??`.
         body: Pipeline,
     },
+    /// `embedder NAME = …`.
+    Embedder {
+        /// The name.
+        name: Ident,
+        /// A call or a name.
+        body: Pipeline,
+    },
+    /// `index NAME = …`.
+    Index {
+        /// The name.
+        name: Ident,
+        /// The pipeline that ends in `store`.
+        body: Pipeline,
+    },
     /// `prompt NAME = …` or `prompt NAME { … }`.
     Prompt {
         /// The name.
@@ -124,13 +138,6 @@ pub enum DeclKind {
     Test(Box<TestDecl>),
     /// A bare pipeline.
     Bare(Pipeline),
-    /// A declaration that this version does not have yet.
-    Later {
-        /// Its keyword.
-        keyword: &'static str,
-        /// Its name.
-        name: Option<Ident>,
-    },
     /// A declaration that could not be read; its errors are reported.
     Broken {
         /// Its keyword, where it has one.

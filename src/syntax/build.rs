@@ -88,6 +88,14 @@ impl Builder<'_> {
                 Some(body) => DeclKind::Model { name: self.ident(&first), body: self.pipeline(body) },
                 None => broken,
             },
+            Rule::embedder_decl => match rest.into_iter().next() {
+                Some(body) => DeclKind::Embedder { name: self.ident(&first), body: self.pipeline(body) },
+                None => broken,
+            },
+            Rule::index_decl => match rest.into_iter().next() {
+                Some(body) => DeclKind::Index { name: self.ident(&first), body: self.pipeline(body) },
+                None => broken,
+            },
             Rule::prompt_decl => match rest.into_iter().next() {
                 Some(body) => DeclKind::Prompt { name: self.ident(&first), body: self.prompt_body(body) },
                 None => broken,
@@ -417,6 +425,8 @@ pub(super) fn is_keyword(rule: Rule) -> bool {
             | Rule::kw_secret
             | Rule::kw_type
             | Rule::kw_model
+            | Rule::kw_embedder
+            | Rule::kw_index
             | Rule::kw_prompt
             | Rule::kw_chain
             | Rule::kw_as

@@ -226,7 +226,7 @@ fn hint(rest: &str, before: &str, chunk: &Chunk) -> Option<String> {
     }
     match chunk.keyword {
         Some("var") if !before.contains(':') => Some("a variable is declared as `var name: type = default`".to_owned()),
-        Some("chain" | "model") if !before.contains('=') => {
+        Some("chain" | "model" | "embedder" | "index") if !before.contains('=') => {
             Some(format!("it is declared as `{} name = …`", chunk.keyword.unwrap_or_default()))
         }
         _ => None,

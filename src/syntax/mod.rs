@@ -110,10 +110,6 @@ fn parse_chunk(
     scan: &Scan,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> DeclKind {
-    if let Some(keyword @ ("embedder" | "index")) = chunk.keyword {
-        let (name, _) = declared(text, chunk);
-        return DeclKind::Later { keyword, name };
-    }
     let rule = if chunk.keyword.is_some() { Rule::declaration } else { Rule::bare };
     match grammar(rule, &scan.source(text, chunk)) {
         Ok(mut pairs) => {

@@ -8,7 +8,7 @@ use super::strings;
 /// What stands before an entry of a block.
 pub(super) const INDENT: &str = "  ";
 
-/// The file as text. Declarations that could not be read, or that this version does not have, are copied from `source`,
+/// The file as text. Declarations that could not be read are copied from `source`,
 /// the text that the tree was read from.
 pub fn print(file: &File, source: &str) -> String {
     let mut out = String::new();
@@ -24,7 +24,7 @@ pub fn print(file: &File, source: &str) -> String {
             docs(&mut out, doc, "");
         }
         match &decl.kind {
-            DeclKind::Later { .. } | DeclKind::Broken { .. } => {
+            DeclKind::Broken { .. } => {
                 out.push_str(source.get(decl.span.start as usize..decl.span.end as usize).unwrap_or_default());
             }
             kind => declaration(&mut out, kind),
@@ -73,6 +73,14 @@ fn declaration(out: &mut String, kind: &DeclKind) {
             words(out, &["model ", &name.name, " = "]);
             pipeline(out, body);
         }
+        DeclKind::Embedder { name, body } => {
+            words(out, &["embedder ", &name.name, " = "]);
+            pipeline(out, body);
+        }
+        DeclKind::Index { name, body } => {
+            words(out, &["index ", &name.name, " = "]);
+            pipeline(out, body);
+        }
         DeclKind::Prompt { name, body } => {
             words(out, &["prompt ", &name.name]);
             prompt_body(out, body);
@@ -93,7 +101,7 @@ fn declaration(out: &mut String, kind: &DeclKind) {
         }
         DeclKind::Bare(body) => pipeline(out, body),
         DeclKind::Test(test) => super::print_test::test(out, test),
-        DeclKind::Later { .. } | DeclKind::Broken { .. } => {}
+        DeclKind::Broken { .. } => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! `hf-endpoint`: models behind Hugging Face's router, and inference endpoints of one's own. Messages go to OpenAI's API
 //! there; raw text goes to text generation, which endpoints that run TGI have.
 
+mod embed;
 mod errors;
 mod generate;
 mod options;
@@ -11,6 +12,7 @@ mod recorded_tests;
 
 use std::sync::Arc;
 
+pub use self::embed::EMBEDDER;
 pub use self::errors::{NO_TOKEN, no_token, refusal};
 use self::generate::Generate;
 use self::place::Where;

@@ -6,7 +6,7 @@ mod body;
 pub(super) mod dialect;
 mod embed;
 pub(super) mod errors;
-mod link;
+pub(super) mod link;
 mod options;
 mod received;
 #[cfg(test)]
