@@ -35,6 +35,8 @@ mod xml_document;
 #[cfg(test)]
 mod conformance_tests;
 #[cfg(test)]
+mod schema_suite_tests;
+#[cfg(test)]
 mod testing;
 
 pub use bound::{Bound, OPERATORS, Operator, Unit};

@@ -290,6 +290,11 @@ impl Compiler<'_> {
                 Rule::If { test: self.id(place.to_owned()), then, otherwise }
             }
             "$ref" => Rule::All(vec![self.reference(&given)?]),
+            // It would change where the references inside lead.
+            "$id" if !at.is_empty() => {
+                let message = "an `$id` inside a schema is not read; refer to its place, as #/$defs/name".to_owned();
+                return Err(Fault { at: place.to_owned(), message });
+            }
             note if NOTES.contains(&note) || note.starts_with("x-") => return Ok(None),
             other => return unknown(other, place),
         };
