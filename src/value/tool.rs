@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Role, TypeError, Value};
+use super::{Field, Record, Role, Type, TypeError, Value};
 
 /// A call of a tool, as a model asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,14 @@ impl ToolCall {
             ("name".to_owned(), Value::from(self.name.as_str())),
             ("arguments".to_owned(), Value::from_json(&Json::from(self.arguments.clone()))),
         ])))
+    }
+
+    /// The type of that map.
+    pub fn ty() -> Type {
+        let field = |name: &str, ty| Field { name: name.to_owned(), ty, doc: None };
+        let arguments = Type::Map(Box::new(Type::Any));
+        let fields = vec![field("id", Type::Text), field("name", Type::Text), field("arguments", arguments)];
+        Type::Record(Arc::new(Record { name: None, fields, doc: None }))
     }
 
     /// The call as JSON, with the same keys.
@@ -159,7 +167,6 @@ pub(super) fn message(map: &IndexMap<String, Value>, path: &str) -> Result<super
 
 #[cfg(test)]
 mod tests {
-    use super::super::Type;
     use super::*;
 
     fn read(json: Json) -> Result<Value, String> {
