@@ -64,6 +64,11 @@ impl Context {
         self.env.get(name).map(String::as_str).filter(|v| !v.is_empty())
     }
 
+    /// Where the vectors of indexes are kept: `vectors` inside the folder of kept answers.
+    pub fn vectors_dir(&self) -> PathBuf {
+        self.cache_dir.join("vectors")
+    }
+
     /// A context from an environment and a working folder.
     pub fn new(env: BTreeMap<String, String>, cwd: PathBuf, offline: bool, started: Instant) -> Self {
         let data = data_dir(&env);

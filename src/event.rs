@@ -1,11 +1,17 @@
 //! What happens in a run, as one bounded stream.
 
+mod call;
+
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::value::{Finish, Secret, ToolCall, Usage, Value, redact};
+pub use call::{CallFacts, Said, Server};
+
+use crate::recording::Recorded;
+use crate::value::{Finish, Secret, ToolCall, Usage, Value, Veil, redact, redact_json};
 
 /// One execution of a block: an item, an attempt, a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -23,9 +29,19 @@ pub struct Event {
     /// The stage it belongs to; absent for the frame itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
+    /// When; not shown, so that the same run gives the same record.
+    #[serde(skip)]
+    pub at: Instant,
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+impl Event {
+    /// An event that happens now.
+    pub fn now(frame: FrameId, node: Option<NodeId>, kind: EventKind) -> Self {
+        Self { frame, node, at: Instant::now(), kind }
+    }
 }
 
 /// How a value grows that is still being written.
@@ -91,6 +107,13 @@ pub enum EventKind {
         /// The value, shortened.
         value: String,
     },
+    /// A stage gave no value.
+    StageFailed {
+        /// Why.
+        error: String,
+        /// The diagnostic's code, as `E405`.
+        code: &'static str,
+    },
     /// A call of a model began.
     ModelCalled {
         /// The provider's name.
@@ -104,6 +127,18 @@ pub enum EventKind {
         /// Whether the answer was kept from an earlier call.
         #[serde(skip_serializing_if = "is_false")]
         cached: bool,
+        /// What traces show besides.
+        #[serde(skip)]
+        facts: Arc<CallFacts>,
+    },
+    /// A call of a model failed for good.
+    ModelFailed {
+        /// The attempt that failed last, from 1.
+        attempt: u32,
+        /// The kind of failure, as `timed_out`.
+        reason: &'static str,
+        /// Why.
+        error: String,
     },
     /// A model gave a piece of its answer.
     Token {
@@ -128,6 +163,12 @@ pub enum EventKind {
         /// Whether it was kept from an earlier call.
         #[serde(skip_serializing_if = "is_false")]
         cached: bool,
+        /// The model's name as the provider gives it.
+        #[serde(skip)]
+        model: String,
+        /// The answer as a recording has it, where one is made.
+        #[serde(skip)]
+        recorded: Option<Box<Recorded>>,
     },
     /// Where the time of an answer went, in seconds, as the server counts it.
     Timings {
@@ -153,6 +194,66 @@ pub enum EventKind {
     ToolCalls {
         /// A list of `{id, name, arguments}`.
         calls: serde_json::Value,
+    },
+    /// A call waits for a limit of its model.
+    RateLimited {
+        /// The model's name in the file.
+        model: String,
+        /// The option that says so, as `requests_per_minute`.
+        limit: &'static str,
+        /// Its value.
+        most: u64,
+        /// The wait as far as it is known, in seconds.
+        wait: f64,
+    },
+    /// A call of an embedder began.
+    EmbedderCalled {
+        /// The provider's name.
+        provider: &'static str,
+        /// The model's name.
+        model: String,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+        /// How many texts go in it.
+        texts: usize,
+    },
+    /// An embedder gave the vectors of a batch, or they were kept from before.
+    Embedded {
+        /// How many.
+        texts: usize,
+        /// The dimension of each.
+        dimensions: usize,
+        /// Token counts.
+        usage: Usage,
+        /// Wall time in seconds.
+        seconds: f64,
+        /// Whether they were kept from before.
+        #[serde(skip_serializing_if = "is_false")]
+        cached: bool,
+    },
+    /// How far the vectors of an index are.
+    Indexing {
+        /// The index.
+        index: String,
+        /// Different pieces that have their vector.
+        done: usize,
+        /// Different pieces in all.
+        total: usize,
+    },
+    /// An index is ready to be read.
+    Indexed {
+        /// The index.
+        index: String,
+        /// How many pieces it holds.
+        pieces: usize,
+        /// Different pieces whose vectors were made now.
+        embedded: usize,
+        /// Different pieces whose vectors were kept from before.
+        kept: usize,
+        /// The dimension of each vector.
+        dimensions: usize,
+        /// Wall time in seconds.
+        seconds: f64,
     },
     /// A call failed and is tried again.
     Retrying {
@@ -236,7 +337,18 @@ pub struct Stopped;
 #[derive(Clone)]
 pub struct EventSender {
     channel: mpsc::Sender<Event>,
-    recorded: bool,
+    wanted: Wanted,
+}
+
+/// What the reader of the events shows besides the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Frames, stages and their values, prompts, pieces of answers that are not the run's result.
+    pub record: bool,
+    /// Whole prompts, in [`CallFacts::messages`].
+    pub prompts: bool,
+    /// Answers as a recording has them.
+    pub recordings: bool,
 }
 
 /// Events that may wait for a slow reader. With pieces of a few bytes this is a few kilobytes.
@@ -244,15 +356,19 @@ pub const EVENT_BUFFER: usize = 256;
 
 /// The event stream: where providers and the run put events, and where one reader takes them.
 pub fn channel() -> (EventSender, mpsc::Receiver<Event>) {
+    channel_for(Wanted { record: true, ..Wanted::default() })
+}
+
+/// The event stream for a reader that shows this.
+pub fn channel_for(wanted: Wanted) -> (EventSender, mpsc::Receiver<Event>) {
     let (channel, reader) = mpsc::channel(EVENT_BUFFER);
-    (EventSender { channel, recorded: true }, reader)
+    (EventSender { channel, wanted }, reader)
 }
 
 /// The event stream for a reader that keeps no record: events that only a record shows are not made, such as frames,
 /// stages and their values, prompts, and the pieces of answers that are not the run's result.
 pub fn channel_unrecorded() -> (EventSender, mpsc::Receiver<Event>) {
-    let (sender, reader) = channel();
-    (EventSender { recorded: false, ..sender }, reader)
+    channel_for(Wanted::default())
 }
 
 impl EventSender {
@@ -261,12 +377,17 @@ impl EventSender {
     /// # Errors
     /// [`Stopped`] when nobody reads any more.
     pub async fn send(&self, frame: FrameId, node: Option<NodeId>, kind: EventKind) -> Result<(), Stopped> {
-        self.channel.send(Event { frame, node, kind }).await.map_err(|_| Stopped)
+        self.channel.send(Event::now(frame, node, kind)).await.map_err(|_| Stopped)
     }
 
     /// Whether the reader keeps a record of the run.
     pub fn recorded(&self) -> bool {
-        self.recorded
+        self.wanted.record
+    }
+
+    /// What the reader shows.
+    pub fn wanted(&self) -> Wanted {
+        self.wanted
     }
 
     /// Sends an event that only a record of the run shows; `make` is called where one is kept.
@@ -279,7 +400,7 @@ impl EventSender {
         node: Option<NodeId>,
         make: impl FnOnce() -> EventKind,
     ) -> Result<(), Stopped> {
-        if self.recorded {
+        if self.wanted.record {
             return self.send(frame, node, make()).await;
         }
         // A send gives other tasks their turn now and then, and so must this: a signal would be heard by nobody.
@@ -301,6 +422,10 @@ pub struct Sink {
     /// Whether the pieces are for a record alone.
     aside: bool,
     growing: Option<Box<dyn Growing>>,
+    text: Veil,
+    reasoning: Veil,
+    /// The lengths of the pieces of the answer, where it is recorded.
+    lengths: Vec<usize>,
 }
 
 /// Why a [`Sink`] took no more.
@@ -315,13 +440,27 @@ pub enum SinkClosed {
 impl Sink {
     /// A sink for one call at `node` in `frame`. Answers larger than `max_bytes` are refused.
     pub fn new(events: EventSender, frame: FrameId, node: NodeId, secrets: Arc<[Secret]>, max_bytes: u64) -> Self {
-        Self { events, frame, node, secrets, pieces: 0, bytes: 0, max_bytes, aside: false, growing: None }
+        let (text, reasoning) = (Veil::new(secrets.clone()), Veil::new(secrets.clone()));
+        Self {
+            events,
+            frame,
+            node,
+            secrets,
+            pieces: 0,
+            bytes: 0,
+            max_bytes,
+            aside: false,
+            growing: None,
+            text,
+            reasoning,
+            lengths: Vec::new(),
+        }
     }
 
     /// The same, which also records how the value grows that `growing` makes of the answer.
     #[must_use]
     pub fn growing(mut self, growing: impl FnOnce() -> Option<Box<dyn Growing>>) -> Self {
-        self.growing = if self.events.recorded { growing() } else { None };
+        self.growing = if self.events.recorded() { growing() } else { None };
         self
     }
 
@@ -335,6 +474,11 @@ impl Sink {
     /// What makes the growing value, once the answer is whole.
     pub fn take_growing(&mut self) -> Option<Box<dyn Growing>> {
         self.growing.take()
+    }
+
+    /// The lengths in bytes of the pieces of the answer, where it is recorded.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
     }
 
     /// Whether a piece of the answer was passed on: then the call cannot be tried again unseen.
@@ -352,10 +496,41 @@ impl Sink {
         }
         self.count(piece)?;
         self.pieces += 1;
-        if self.aside && self.growing.is_none() {
-            return self.record(|sink| EventKind::Token { text: sink.clean(piece) }).await;
+        if self.aside && self.growing.is_none() && self.secrets.is_empty() && !self.events.recorded() {
+            return self.record(|_| EventKind::Token { text: piece.to_owned() }).await;
         }
-        let text = self.clean(piece);
+        self.reasoned().await?;
+        let text = self.text.push(piece);
+        self.shown(text).await
+    }
+
+    /// The answer is over, whole or not: what was held back of it, since it could have been the beginning of a secret, is
+    /// passed on.
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub async fn finish(&mut self) -> Result<(), SinkClosed> {
+        self.reasoned().await?;
+        let text = self.text.end();
+        self.shown(text).await
+    }
+
+    /// The reasoning is over, or goes on behind the answer.
+    async fn reasoned(&mut self) -> Result<(), SinkClosed> {
+        let text = self.reasoning.end();
+        if text.is_empty() { Ok(()) } else { self.record(|_| EventKind::Reasoning { text }).await }
+    }
+
+    async fn shown(&mut self, text: String) -> Result<(), SinkClosed> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.events.wanted.recordings {
+            self.lengths.push(text.len());
+        }
+        if self.aside && self.growing.is_none() {
+            return self.record(|_| EventKind::Token { text }).await;
+        }
         let grown = self.growing.as_mut().map(|g| g.push(&text)).unwrap_or_default();
         self.send(EventKind::Token { text }).await?;
         for growth in grown {
@@ -373,7 +548,8 @@ impl Sink {
             return Ok(());
         }
         self.count(piece)?;
-        self.record(|sink| EventKind::Reasoning { text: sink.clean(piece) }).await
+        let text = self.reasoning.push(piece);
+        if text.is_empty() { Ok(()) } else { self.record(|_| EventKind::Reasoning { text }).await }
     }
 
     /// Tells something of the call itself; its texts are redacted already.
@@ -408,7 +584,7 @@ impl Sink {
     /// # Errors
     /// The reader is gone.
     pub async fn logprobs(&mut self, tokens: &serde_json::Value) -> Result<(), SinkClosed> {
-        if !self.events.recorded {
+        if !self.events.recorded() {
             return Ok(());
         }
         let text = self.clean(&tokens.to_string());
@@ -432,6 +608,11 @@ impl Sink {
         redact(text, &self.secrets)
     }
 
+    /// The same of every text of a JSON value.
+    pub fn redact_json(&self, json: serde_json::Value) -> serde_json::Value {
+        redact_json(json, &self.secrets)
+    }
+
     /// The most bytes that answer and reasoning may have.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
@@ -450,7 +631,7 @@ impl Sink {
     /// # Errors
     /// The reader is gone.
     pub async fn tool_calls(&mut self, calls: &[ToolCall]) -> Result<(), SinkClosed> {
-        if calls.is_empty() || !self.events.recorded {
+        if calls.is_empty() || !self.events.recorded() {
             return Ok(());
         }
         let text = self.clean(&serde_json::Value::from_iter(calls.iter().map(ToolCall::to_json)).to_string());

@@ -11,9 +11,11 @@ pub mod diag;
 
 pub mod config;
 
-pub mod event;
-
 pub mod store;
+
+pub mod recording;
+
+pub mod event;
 
 pub mod syntax;
 
@@ -21,7 +23,13 @@ pub mod template;
 
 pub mod parsers;
 
+pub mod assertions;
+
+pub mod index;
+
 pub mod net;
+
+pub mod trace;
 
 pub mod models;
 
@@ -33,5 +41,7 @@ pub mod providers;
 pub mod plan;
 
 pub mod run;
+
+pub mod testing;
 
 pub mod cli;

@@ -48,8 +48,10 @@ pub fn run(data: &[u8]) {
     }
     let pieces = streamed(&parser, text, usize::from(*size).max(1));
     let at_once = streamed(&parser, text, text.len().max(1));
-    // A number that breaks off is told as far as a piece had it.
-    assert!(whole.is_err() || pieces == at_once, "pieces of {size} tell {pieces:?}, the whole {at_once:?}");
+    // A number that breaks off is told as far as a piece had it; so is one of a JSON list that turns out to be none, and
+    // a line of words to `list`.
+    let broken = whole.is_err() || (parser.name() == "list" && text.trim_start().starts_with('['));
+    assert!(broken || pieces == at_once, "pieces of {size} tell {pieces:?}, the whole {at_once:?}");
     // What tells nothing of an answer leaves it to the end. A fence, the end of reasoning that nothing opened, and prose
     // before a table show too late what the lines were: then the result takes the place of what was told.
     let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));

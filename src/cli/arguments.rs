@@ -1,6 +1,7 @@
 //! The words of the command line. Parser, help, completions and the man page follow from this one place.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     subcommand_precedence_over_arg = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 ok, 2 usage or .chain error, 3 a run failed, 130 interrupted.\n\
+    after_help = "Exit codes: 0 ok, 2 usage or .chain error, 3 a run failed,\n5 a prompt that a recording does not have, 130 interrupted.\n\
                   A file called like a subcommand is written with its path: ./check"
 )]
 pub struct Cli {
@@ -33,6 +34,7 @@ impl Cli {
             None => self.run.offline,
             Some(Command::Explain(args)) => args.run.offline,
             Some(Command::Models(args)) => args.offline,
+            Some(Command::Test(args)) => args.offline,
             _ => false,
         }
     }
@@ -43,16 +45,23 @@ impl Cli {
 pub enum Command {
     /// Report everything that is wrong with files, without running anything
     Check(CheckArgs),
+    /// Run the tests of files
+    #[command(
+        after_help = "Exit codes: 0 all passed, 1 an assertion failed, 2 usage or .chain error, 3 a run failed, \
+                            4 no test selected,\n5 a recording missing or a snapshot pending, 6 a budget spent, \
+                            130 interrupted. Of several the first of 130, 2, 3, 6, 5, 1."
+    )]
+    Test(TestArgs),
     /// Print every effective option with its origin and the rendered prompts, no model is called;
     /// or, for the code of a diagnostic as E204, what it means
     #[command(
         after_help = "`chainrun explain E204` prints what the code of a diagnostic means, with a wrong and a right \
                             example.\nA file of such a name is written with its path: ./E204"
     )]
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Fetch and list models
     Models(ModelsArgs),
-    /// Tell how much is kept of answers (`cache: true` on a model), or remove it
+    /// Tell how much is kept of answers (`cache: true` on a model) and of vectors, or remove it
     Cache(CacheArgs),
     /// Print completions for a shell
     Completions {
@@ -81,7 +90,7 @@ pub struct RunArgs {
     /// Variables from a YAML or JSON file
     #[arg(long = "vars", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
-    /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
+    /// The default model, or another model or embedder in the place of NAME: an expression or PROVIDER:MODEL
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     pub models: Vec<String>,
     /// Let `exec` run the commands that the file names
@@ -96,6 +105,21 @@ pub struct RunArgs {
     /// Write every event of the run as JSON lines to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+    /// Write the run, each stage and each call as JSON lines to FILE, each once it is done, with its times
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write OpenTelemetry spans to FILE as JSON lines; OTEL_EXPORTER_OTLP_ENDPOINT sends them to a collector
+    #[arg(long, value_name = "FILE")]
+    pub otlp: Option<PathBuf>,
+    /// Record what models answer to FILE as JSON lines; `replay("FILE")` is a model that gives it again
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Start a command and write every event of the run on its standard input as it happens; may stand several times
+    #[arg(long = "callback", value_name = "COMMAND")]
+    pub callbacks: Vec<String>,
+    /// How long a callback may read nothing, and how long it may go on after the run: 500ms, 5m; 30s unless told
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "callbacks")]
+    pub callback_wait: Option<Duration>,
     /// Print the result when it is whole
     #[arg(long)]
     pub no_stream: bool,
@@ -105,6 +129,23 @@ pub struct RunArgs {
     /// Reach nothing but this machine
     #[arg(long)]
     pub offline: bool,
+}
+
+/// A length of time as `30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (digits, unit) = text.split_at(at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "" => return Err(format!("it wants a unit: {text}s, {text}ms, {text}m or {text}h")),
+        other => return Err(format!("`{other}` is no unit of time: ms, s, m, h")),
+    };
+    let count: f64 = digits.parse().map_err(|_| "it begins with a number, as in 30s".to_owned())?;
+    let total = count * seconds;
+    if total > 0.0 && total <= 1e9 { Ok(Duration::from_secs_f64(total)) } else { Err("it is out of range".to_owned()) }
 }
 
 impl RunArgs {
@@ -147,6 +188,50 @@ pub struct CheckArgs {
     pub quiet: bool,
 }
 
+/// Which tests run, and how.
+#[derive(Args)]
+pub struct TestArgs {
+    /// The .chain files, or folders of them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Run the tests whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Run the tests with this tag
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Run the I-th of N parts of the tests
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// Cases that run at a time
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Stop at the first case that does not pass
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Stop when this is spent: tokens=N, calls=N, time=10m, with commas between
+    #[arg(long, value_name = "LIMITS")]
+    pub budget: Option<String>,
+    /// Accept every snapshot as it is now
+    #[arg(long)]
+    pub accept: bool,
+    /// Write the run log, JSON lines, to FILE
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
+    #[arg(long = "model", value_name = "[NAME=]MODEL")]
+    pub models: Vec<String>,
+    /// Let `exec` run the commands that the files name
+    #[arg(long)]
+    pub allow_exec: bool,
+    /// Print what did not pass, and nothing else
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Reach nothing but this machine
+    #[arg(long)]
+    pub offline: bool,
+}
+
 /// What is explained.
 #[derive(Args)]
 pub struct ExplainArgs {
@@ -175,7 +260,7 @@ pub struct ModelsArgs {
 /// Kept answers.
 #[derive(Args)]
 pub struct CacheArgs {
-    /// What to do; without it, their number, size and folder
+    /// What to do; without it, their numbers, sizes and folders
     #[command(subcommand)]
     pub command: Option<CacheCommand>,
 }
@@ -183,8 +268,20 @@ pub struct CacheArgs {
 /// What to do with kept answers.
 #[derive(Subcommand)]
 pub enum CacheCommand {
-    /// Remove them all
-    Clear,
+    /// Remove them
+    Clear {
+        /// Of these alone
+        what: Option<Kept>,
+    },
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kept {
+    /// Answers of models
+    Answers,
+    /// Vectors of embedders
+    Vectors,
 }
 
 /// What to do with models.

@@ -10,7 +10,6 @@ use super::load;
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::plan::{self, Declarations, ModelEntry, OptionCell};
-use crate::providers::Provider;
 use crate::source::Sources;
 
 /// Runs the command.
@@ -32,9 +31,6 @@ pub fn check(args: &CheckArgs, context: &Arc<Context>) -> u8 {
     if wrong { WRONG } else { 0 }
 }
 
-/// A model's provider, or why its options make none.
-type Made = Result<Arc<dyn Provider>, Box<Diagnostic>>;
-
 fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: &Arc<Context>) -> Vec<Diagnostic> {
     let mut found = loaded.diagnostics.clone();
     let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut found);
@@ -50,14 +46,25 @@ fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: 
     let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
     found.extend(checked.diagnostics);
     let made: Vec<_> = checked.models.iter().map(|entry| plan::fixed_provider(entry, context)).collect();
+    let embedders: Vec<_> = checked.embedders.iter().map(|entry| plan::fixed_embedder(entry, context)).collect();
     found.extend(made.iter().flatten().filter_map(|made| made.as_ref().err().map(|d| (**d).clone())));
+    found.extend(embedders.iter().flatten().filter_map(|made| made.as_ref().err().map(|d| (**d).clone())));
+    if found.iter().any(|d| d.severity == Severity::Error) {
+        return found;
+    }
+    let (tests, wrong) = plan::testing::collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name);
+    found.extend(wrong);
+    // Values that do not fit a variable are known before anything runs, too.
+    found.extend(tests.iter().filter_map(|test| crate::testing::prepare(test).err()).flatten());
     if found.iter().any(|d| d.severity == Severity::Error) {
         return found;
     }
     let severity = if args.ready { Severity::Error } else { Severity::Note };
     let mut told = HashSet::new();
-    for (entry, made) in checked.models.iter().zip(&made).take(checked.asked) {
-        let missing = missing(entry, made.as_ref(), severity, context);
+    let models = checked.models.iter().zip(made.iter().map(|made| made.as_ref()?.as_ref().ok()?.missing()));
+    let embedders = checked.embedders.iter().zip(embedders.iter().map(|made| made.as_ref()?.as_ref().ok()?.missing()));
+    for (entry, lacks) in models.take(checked.asked).chain(embedders.take(checked.embedding)) {
+        let missing = missing(entry, lacks, severity, context);
         found.extend(missing.into_iter().filter(|d| told.insert((d.span, d.message.clone()))));
     }
     if args.signatures {
@@ -84,9 +91,8 @@ fn signature(found: &plan::Signature) -> String {
     format!("{}({}) -> {result}{input}", found.chain, variables.join(", "))
 }
 
-/// What a model needs and this machine does not have: weights, tokens, servers' names. `made` is its provider, where no
-/// variable is in the way.
-fn missing(entry: &ModelEntry, made: Option<&Made>, severity: Severity, context: &Context) -> Vec<Diagnostic> {
+/// What a model or embedder needs and this machine does not have: secrets, and what it `lacks` by its own account.
+fn missing(entry: &ModelEntry, lacks: Option<String>, severity: Severity, context: &Context) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     for option in entry.options.values() {
         if let OptionCell::Secret(name) = &option.cell
@@ -99,7 +105,7 @@ fn missing(entry: &ModelEntry, made: Option<&Made>, severity: Severity, context:
             );
         }
     }
-    if let Some(text) = made.and_then(|made| made.as_ref().ok()?.missing()) {
+    if let Some(text) = lacks {
         out.push(Diagnostic::new(severity, Code::E310, Some(entry.span), text));
     }
     out

@@ -50,15 +50,30 @@ impl Console {
         }
     }
 
+    /// Says that something went wrong which the run does without.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.write(&format!("warning: {text}\n"));
+        }
+    }
+
     /// Shows how far a download is.
     pub fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        self.bar(what, done, total, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    }
+
+    /// Shows how many pieces of an index have their vectors.
+    pub fn count(&self, what: &str, done: u64, total: u64) {
+        self.bar(what, done, Some(total), "{msg} {bar:30} {pos}/{len} pieces");
+    }
+
+    fn bar(&self, what: &str, done: u64, total: Option<u64>, style: &str) {
         if !self.terminal || self.quiet {
             return;
         }
         let Ok(mut bar) = self.bar.lock() else { return };
         let shown = bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(total.unwrap_or(0));
-            let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
@@ -70,6 +85,23 @@ impl Console {
             shown.finish_and_clear();
             *bar = None;
         }
+    }
+
+    /// Shows how many of `all` things are done.
+    pub fn counted(&self, what: &str, done: u64, all: u64) {
+        if !self.terminal || self.quiet {
+            return;
+        }
+        let Ok(mut bar) = self.bar.lock() else { return };
+        let shown = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(all);
+            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} eta {eta}") {
+                bar.set_style(style);
+            }
+            bar.set_message(what.to_owned());
+            bar
+        });
+        shown.set_position(done);
     }
 
     /// Writes to standard error; a closed one is no reason to stop.

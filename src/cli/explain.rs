@@ -9,10 +9,11 @@ use super::console::{Console, print_line};
 use super::run::{Ready, prepare};
 use super::{FAILED, WRONG};
 use crate::config::Context;
+use crate::net::Proxies;
 use crate::parsers::Parser;
 use crate::plan::Ask;
 use crate::providers::{Enforcement, ModelConfig, OptionValue, Prepared};
-use crate::run::{Explained, control_stages, explain as walk};
+use crate::run::{Explained, ExplainedIndex, control_stages, explain as walk, explain_indexes};
 use crate::source::Sources;
 use crate::value::{Constraint, Request, RequestInput, Value};
 
@@ -29,26 +30,55 @@ pub fn explain(args: &RunArgs, context: &Arc<Context>) -> u8 {
     };
     // A terminal is no input; the prompts that read it are shown as waiting for it.
     let stdin = ready.plan.stdin.and_then(|_| input.text().ok()).map(Value::from);
-    let calls = match walk(&ready.plan, &ready.variables, stdin.as_ref()) {
-        Ok(calls) => calls,
+    let walked = walk(&ready.plan, &ready.variables, stdin.as_ref())
+        .and_then(|calls| Ok((calls, explain_indexes(&ready.plan, &ready.variables)?)));
+    let (calls, (indexes, made_by)) = match walked {
+        Ok(walked) => walked,
         Err(diagnostic) => {
             console.report(&[*diagnostic], &sources);
             return if ready.plan.asks().next().is_some() { FAILED } else { WRONG };
         }
     };
-    print_line(page(&ready, &calls, &sources).trim_end());
+    print_line(page(&ready, &[made_by, calls].concat(), &indexes, &sources, context).trim_end());
     0
 }
 
-fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
+fn page(
+    ready: &Ready,
+    calls: &[Explained],
+    indexes: &[ExplainedIndex],
+    sources: &Sources,
+    context: &Context,
+) -> String {
     let mut out = String::new();
     let plan = &ready.plan;
     let _ = writeln!(out, "chain {} of {} gives {}", plan.chain, plan.file, plan.result_type());
     for (variable, value) in plan.variables.iter().zip(&ready.variables).filter(|(v, _)| v.used) {
         let _ = writeln!(out, "  {}: {} = {}", variable.name, variable.ty, value.show(80));
     }
+    hosts(&mut out, ready, calls, context);
     for (span, text) in control_stages(plan, &ready.models) {
         let _ = writeln!(out, "\nstage at {}\n  {text}", sources.place(span));
+    }
+    for index in indexes {
+        let _ = writeln!(out, "\nindex {} at {}", index.name, sources.place(index.span));
+        let files = match index.files {
+            0 => String::new(),
+            1 => " of 1 file".to_owned(),
+            n => format!(" of {n} files"),
+        };
+        let _ = match index.pieces {
+            Some(1) => writeln!(out, "  holds 1 piece{files}"),
+            Some(n) => writeln!(out, "  holds {n} pieces{files}"),
+            None => writeln!(out, "  its pieces wait for the answer of a model"),
+        };
+        let _ = writeln!(out, "  embedder: {}", ready.models.embedders[index.embedder.0 as usize].0.name);
+    }
+    for (config, embedder) in &ready.models.embedders {
+        out.push('\n');
+        let batches = embedder.batches();
+        options(&mut out, "embedder", config);
+        let _ = writeln!(out, "    {} texts in a batch, {} batches at a time", batches.texts, batches.at_once);
     }
     for call in calls {
         let _ = writeln!(out, "\ncall at {}", sources.place(call.span));
@@ -57,7 +87,7 @@ fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
             if i > 0 {
                 let _ = writeln!(out, "  where that fails:");
             }
-            options(&mut out, config);
+            options(&mut out, "model", config);
         }
         if let Some(parser) = &call.ask.parser {
             answer(&mut out, parser, &call.ask, &ready.models.configs);
@@ -71,6 +101,33 @@ fn page(ready: &Ready, calls: &[Explained], sources: &Sources) -> String {
         }
     }
     out
+}
+
+/// Who sees the prompts: for each model its server, whether a proxy stands between, and where the server passes them on.
+fn hosts(out: &mut String, ready: &Ready, calls: &[Explained], context: &Context) {
+    let proxies = Proxies::new(context);
+    let mut lines: Vec<String> = Vec::new();
+    for model in calls.iter().flat_map(|call| &call.ask.models) {
+        let at = model.0 as usize;
+        let (config, provider) = (&ready.models.configs[at], &ready.models.providers[at]);
+        let place = match provider.server() {
+            None => "this process".to_owned(),
+            Some(base) => {
+                let proxy = proxies.towards(base);
+                let proxy = proxy.map(|(name, place)| format!(", through the proxy {place} of {name}"));
+                let beyond = provider.beyond().map(|who| format!(", which passes them on to {who}"));
+                let (proxy, beyond) = (proxy.unwrap_or_default(), beyond.unwrap_or_default());
+                format!("{}:{}{beyond}{proxy}", base.host(), base.port())
+            }
+        };
+        let line = format!("  {}: {place}", config.name);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if !lines.is_empty() {
+        let _ = writeln!(out, "\nprompts go to\n{}", lines.join("\n"));
+    }
 }
 
 /// What the parser gives, and what each model is held to.
@@ -101,9 +158,9 @@ fn answer(out: &mut String, parser: &Parser, ask: &Ask, configs: &[ModelConfig])
     }
 }
 
-fn options(out: &mut String, config: &ModelConfig) {
+fn options(out: &mut String, noun: &str, config: &ModelConfig) {
     let argument = config.argument.as_ref().map(|v| v.show(80)).unwrap_or_default();
-    let _ = writeln!(out, "  model {} = {}({argument})", config.name, config.spec.name);
+    let _ = writeln!(out, "  {noun} {} = {}({argument})", config.name, config.spec.name);
     for spec in config.spec.all_options() {
         let set = config.options.get(spec.name);
         let shown = match set.map(|s| &s.value) {

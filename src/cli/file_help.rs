@@ -59,6 +59,10 @@ fn help(file: &str, tree: &File, sources: &Sources) -> String {
         out.push('\n');
     }
     let _ = writeln!(out, "Chains:\n{}", signatures(tree, sources));
+    let indexes = indexes(tree, sources);
+    if !indexes.is_empty() {
+        let _ = writeln!(out, "Indexes:\n{indexes}");
+    }
     let _ = write!(out, "`chainrun --help` lists every option.");
     out
 }
@@ -66,6 +70,19 @@ fn help(file: &str, tree: &File, sources: &Sources) -> String {
 fn parameter(param: &Param, sources: &Sources) -> String {
     let default = param.default.as_ref().map(|d| format!(" = {}", sources.slice(d.span))).unwrap_or_default();
     format!("{}: {}{default}", param.name.name, sources.slice(param.ty.span))
+}
+
+/// The indexes of a file with what they are made of, a line each.
+fn indexes(tree: &File, sources: &Sources) -> String {
+    let mut out = String::new();
+    for decl in &tree.decls {
+        if let DeclKind::Index { name, body } = &decl.kind {
+            let made = sources.slice(body.span).split_whitespace().collect::<Vec<_>>().join(" ");
+            let doc = decl.doc.as_ref().map(|d| format!("  {}", d.replace('\n', " "))).unwrap_or_default();
+            let _ = writeln!(out, "  {} = {made}{doc}", name.name);
+        }
+    }
+    out
 }
 
 /// The chains of a file with their parameters and results, a line each.

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod cache;
+mod callback;
 mod check;
 mod command_line;
 mod console;
@@ -13,8 +14,12 @@ mod format;
 mod load;
 mod models;
 mod page;
+mod records;
 mod result;
 mod run;
+mod selection;
+mod telemetry;
+mod test;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -30,6 +35,8 @@ use arguments::{Cli, Command};
 const WRONG: u8 = 2;
 /// A run failed.
 const FAILED: u8 = 3;
+/// A recording does not have what was asked.
+const MISSING: u8 = 5;
 /// The run was interrupted.
 const INTERRUPTED: u8 = 130;
 
@@ -80,6 +87,7 @@ fn start() -> u8 {
     match cli.command {
         None => run::run(&cli.run, &context),
         Some(Command::Check(args)) => check::check(&args, &context),
+        Some(Command::Test(args)) => test::test(&args, &context),
         Some(Command::Explain(args)) => match page::asked(&args.run) {
             Some(word) => page::print(word, &args.run, &context),
             None => explain::explain(&args.run, &context),

@@ -1,24 +1,29 @@
 //! `chainrun FILE`: checks the file, builds the plan and runs it.
 
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::arguments::{Format, RunArgs};
+use super::callback::{self, Words};
 use super::command_line::{StandardInput, given};
 use super::console::Console;
 use super::format::text_of;
 use super::load::{self, Loaded};
+use super::records::Records;
 use super::result::{Closed, Output};
-use super::{FAILED, INTERRUPTED, WRONG};
+use super::{FAILED, INTERRUPTED, MISSING, WRONG};
 use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::event::{Event, EventKind, FrameId, channel, channel_unrecorded};
+use crate::event::{Event, EventKind, FrameId, channel_for};
 use crate::plan::{self, Declarations, Execs, Models, Plan};
+use crate::providers::OptionKind;
 use crate::run::{Failure, Run};
 use crate::source::{Sources, Span};
-use crate::value::Value;
+use crate::value::{Secret, Value, redact, redact_json};
 
 /// A plan with its variables and models bound.
 pub struct Ready {
@@ -39,6 +44,13 @@ pub fn run(args: &RunArgs, context: &Arc<Context>) -> u8 {
         Ok(ready) => ready,
         Err(code) => return code,
     };
+    let callbacks = match callback::commands(&args.callbacks, &mut sources) {
+        Ok(callbacks) => callbacks,
+        Err(diagnostic) => {
+            console.report(&[*diagnostic], &sources);
+            return WRONG;
+        }
+    };
     let stdin = match standard_input(&ready.plan, &mut input) {
         Ok(value) => value,
         Err(diagnostic) => {
@@ -53,7 +65,7 @@ pub fn run(args: &RunArgs, context: &Arc<Context>) -> u8 {
             return FAILED;
         }
     };
-    let code = runtime.block_on(execute(args, context, &ready, stdin, &sources, &console));
+    let code = runtime.block_on(execute(args, context, &ready, stdin, &callbacks, &sources, &console));
     // A thread that waits for a stalled reader must not keep the program.
     runtime.shutdown_background();
     code
@@ -103,7 +115,7 @@ fn bound(
     }
     let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
     wrong.extend(checked.diagnostics);
-    wrong.extend(plan::refused_models(&checked.models, context));
+    wrong.extend(plan::refused_models(&checked.models, &checked.embedders, context));
     if wrong.iter().any(|d| d.severity == Severity::Error) {
         return Err(wrong);
     }
@@ -132,32 +144,31 @@ async fn execute(
     context: &Arc<Context>,
     ready: &Ready,
     stdin: Option<Value>,
+    callbacks: &[Words],
     sources: &Sources,
     console: &Console,
 ) -> u8 {
-    let (sender, reader) = if args.events.is_some() { channel() } else { channel_unrecorded() };
-    let events_on_stdout = args.events.as_deref().is_some_and(|p| p.as_os_str() == "-");
-    let file = match args.events.as_ref().filter(|_| !events_on_stdout) {
-        Some(path) => match std::fs::File::create(context.cwd.join(path)) {
-            Ok(file) => Some(std::io::BufWriter::new(file)),
-            Err(e) => {
-                console.write(&format!("error[E001]: `{}` cannot be written: {e}\n", path.display()));
-                return WRONG;
-            }
-        },
-        None => None,
+    let replayed = ready.models.configs.iter().filter(|config| config.spec.argument.kind == OptionKind::Path);
+    let replayed: Vec<PathBuf> = replayed.map(|config| config.base.join(config.model())).collect();
+    let records = match Records::open(args, callbacks, &replayed, context, console) {
+        Ok(records) => records,
+        Err(diagnostic) => {
+            console.report(&[*diagnostic], sources);
+            return WRONG;
+        }
     };
+    let (sender, reader) = channel_for(records.wanted());
     let mut reading = Reading {
         output: Output::open(),
         console,
         plan: &ready.plan,
         sources,
-        file,
-        events_on_stdout,
         format: args.format(),
-        stream: !args.no_stream && !events_on_stdout,
+        stream: !args.no_stream && !records.events_on_stdout,
+        records,
         settled: false,
         printed: String::new(),
+        limited: BTreeSet::new(),
         items: 0,
     };
     let run = Run::new(&ready.plan, &ready.variables, &ready.models, stdin, sender);
@@ -172,15 +183,25 @@ async fn execute(
     };
     let Some(outcome) = outcome else {
         console.write("interrupted\n");
-        reading.flush();
+        wait_for(reading.records.stop()).await;
         return INTERRUPTED;
     };
     let seconds = context.started.elapsed().as_secs_f64();
-    reading.end(outcome, seconds, sources).await
+    let (code, records) = reading.end(outcome, seconds, &ready.models.secrets).await;
+    wait_for(records.end(Duration::MAX)).await;
+    code
+}
+
+/// Waits for what the result does not depend on, unless the person does not want to.
+async fn wait_for(end: impl Future<Output = ()>) {
+    tokio::select! {
+        () = end => {}
+        () = interrupted() => {}
+    }
 }
 
 /// Waits for Ctrl-C or, where there are such signals, a request to terminate.
-async fn interrupted() {
+pub async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -205,19 +226,20 @@ struct Reading<'a> {
     console: &'a Console,
     plan: &'a Plan,
     sources: &'a Sources,
-    file: Option<std::io::BufWriter<std::fs::File>>,
-    events_on_stdout: bool,
+    records: Records<'a>,
     format: Format,
     stream: bool,
     /// Whether nothing can take the place of the text that streams any more.
     settled: bool,
     /// What standard output was given of the result.
     printed: String,
+    /// Models of which it was said that they wait for a limit.
+    limited: BTreeSet<String>,
     /// How many items of the result it was given.
     items: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     async fn all(&mut self, mut reader: mpsc::Receiver<Event>) {
         while let Some(event) = reader.recv().await {
             if self.one(event).await.is_err() {
@@ -228,7 +250,7 @@ impl Reading<'_> {
     }
 
     async fn one(&mut self, event: Event) -> Result<(), Closed> {
-        self.record(&event).await?;
+        self.records.event(&event, &self.output).await?;
         match &event.kind {
             EventKind::Settled => self.settled = true,
             EventKind::Token { text }
@@ -255,6 +277,7 @@ impl Reading<'_> {
             EventKind::Retrying { attempt, error, wait } => {
                 self.console.note(&format!("try {attempt} failed: {error}; the next in {wait:.1} s"));
             }
+            EventKind::RateLimited { model, limit, most, wait } => self.waits(model, limit, *most, *wait),
             EventKind::Notice { text } => self.console.note(text),
             EventKind::Warning { code, text, help } => {
                 let span = event.node.map(|id| self.plan.node(id).span);
@@ -262,9 +285,19 @@ impl Reading<'_> {
                 self.console.report(&[warning.help(*help)], self.sources);
             }
             EventKind::Progress { what, done, total } => self.console.progress(what, *done, *total),
+            EventKind::Indexing { index, done, total } => self.console.count(index, *done as u64, *total as u64),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says that a model waits for a limit, the first time.
+    fn waits(&mut self, model: &str, limit: &str, most: u64, wait: f64) {
+        if self.limited.insert(model.to_owned()) {
+            let what = limit.trim_end_matches(if most == 1 { "s_per_minute" } else { "_per_minute" });
+            let limit = format!("its limit of {most} {what} a minute");
+            self.console.note(&format!("`{model}` waits {wait:.1} s for {limit}; later waits are not said"));
+        }
     }
 
     /// Whether an event belongs to the model whose text is the result.
@@ -273,62 +306,38 @@ impl Reading<'_> {
         matches!(&self.plan.node(node).kind, plan::NodeKind::Ask(ask) if ask.live)
     }
 
-    async fn record(&mut self, event: &Event) -> Result<(), Closed> {
-        if self.file.is_none() && !self.events_on_stdout {
-            return Ok(());
-        }
-        let Ok(mut line) = serde_json::to_string(event) else { return Ok(()) };
-        line.push('\n');
-        if self.events_on_stdout {
-            return self.output.write(&line).await;
-        }
-        let failed = self.file.as_mut().and_then(|f| f.write_all(line.as_bytes()).err());
-        if let Some(e) = failed {
-            self.file = None;
-            self.console.note(&format!("the events cannot be written any more: {e}"));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) {
-        if let Some(file) = &mut self.file {
-            let _ = file.flush();
-        }
-    }
-
-    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, sources: &Sources) -> u8 {
+    async fn end(mut self, outcome: Result<Value, Failure>, seconds: f64, secrets: &[Secret]) -> (u8, Records<'a>) {
         let error = match &outcome {
             Err(Failure::Failed(d)) => Some(d.message.clone()),
             Err(Failure::Stopped) => Some("nobody read the result".to_owned()),
             Ok(_) => None,
         };
         // Made where somebody reads it: a long list is copied by it.
-        let recorded = self.file.is_some() || self.events_on_stdout;
-        let value = outcome.as_ref().ok().filter(|_| recorded).map(Value::to_json);
+        let shown = outcome.as_ref().ok().filter(|_| self.records.of_events());
+        let value = shown.map(|value| redact_json(value.to_json(), secrets));
+        let error = error.map(|text| redact(&text, secrets));
         let kind = EventKind::RunFinished { ok: error.is_none(), error, value, seconds };
-        let last = Event { frame: FrameId(0), node: None, kind };
-        let _ = self.record(&last).await;
-        drop(last);
-        self.flush();
-        match outcome {
+        let _ = self.records.event(&Event::now(FrameId(0), None, kind), &self.output).await;
+        self.records.flush();
+        let code = match outcome {
             Ok(value) => {
-                let code = if self.events_on_stdout { 0 } else { self.print(&value).await };
+                let code = if self.records.events_on_stdout { 0 } else { self.print(&value).await };
                 self.output.finish().await;
                 code
             }
-            Err(Failure::Stopped) => {
-                // `| head -1` took what it wanted.
-                0
-            }
+            // `| head -1` took what it wanted.
+            Err(Failure::Stopped) => 0,
             Err(Failure::Failed(diagnostic)) => {
                 if !self.printed.is_empty() && !self.printed.ends_with('\n') {
                     let _ = self.output.write("\n").await;
                 }
                 self.output.finish().await;
-                self.console.report(&[*diagnostic], sources);
-                FAILED
+                let code = if diagnostic.code == Code::E409 { MISSING } else { FAILED };
+                self.console.report(&[*diagnostic], self.sources);
+                code
             }
-        }
+        };
+        (code, self.records)
     }
 
     async fn print(&mut self, value: &Value) -> u8 {

@@ -90,6 +90,12 @@ codes! {
     E231;
     /// A command of `exec`, which runs only where the person who runs the file allows it.
     E232;
+    /// An index that does not end in `store`, or a `store` that ends none.
+    E233;
+    /// A test that tests nothing, or a line of a test that says nothing.
+    E240;
+    /// An assertion that does not exist, or that is given what it does not take.
+    E241;
     /// A `--var` or a key of `--vars` that the chain does not have.
     E301;
     /// A variable without a value.
@@ -118,6 +124,8 @@ codes! {
     E407;
     /// A template or expression failed when it ran.
     E408;
+    /// A prompt that a recording has no answer to.
+    E409;
     /// A result that does not fit the format that was asked for.
     E410;
     /// A `require` that was not met.
@@ -128,6 +136,8 @@ codes! {
     E430;
     /// A command of `exec` that failed, or whose output is no JSON.
     E431;
+    /// Vectors of different dimensions, which cannot be compared.
+    E440;
     /// A template holds control tokens that the model's own format adds.
     W501;
     /// An answer was cut by `max_tokens` or the context window.

@@ -5,9 +5,9 @@ use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, NoProxy, Proxy, Url, redirect};
+use reqwest::{Method, Url, redirect};
 
-use super::{ErrorText, Failure, FailureKind, Reply, classify};
+use super::{ErrorText, Failure, FailureKind, Proxies, Reply, classify};
 use crate::config::Context;
 use crate::value::Secret;
 
@@ -42,58 +42,10 @@ pub struct Call<'a> {
 pub struct Client {
     offline: bool,
     redirects: Redirects,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     proxies: Proxies,
     plain: OnceLock<Result<reqwest::Client, String>>,
     full: OnceLock<Result<reqwest::Client, String>>,
-}
-
-/// The environment's proxies, each with the variable that names it.
-#[derive(Default)]
-struct Proxies {
-    http: Option<(&'static str, String)>,
-    https: Option<(&'static str, String)>,
-    all: Option<(&'static str, String)>,
-    none: String,
-}
-
-impl Proxies {
-    fn new(context: &Context) -> Self {
-        let first = |names: [&'static str; 2]| {
-            names.into_iter().find_map(|name| context.var(name).map(|value| (name, value.to_owned())))
-        };
-        Self {
-            http: first(["http_proxy", "HTTP_PROXY"]),
-            https: first(["https_proxy", "HTTPS_PROXY"]),
-            all: first(["all_proxy", "ALL_PROXY"]),
-            none: first(["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default(),
-        }
-    }
-
-    /// The variable whose proxy an address of `scheme` goes through, unless `NO_PROXY` keeps it out.
-    fn variable(&self, scheme: &str) -> Option<&'static str> {
-        let own = if scheme == "https" { &self.https } else { &self.http };
-        own.as_ref().or(self.all.as_ref()).map(|(name, _)| *name)
-    }
-
-    fn apply(&self, mut builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, String> {
-        let none = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{}", self.none));
-        // The first that fits is taken, so the one for every scheme comes last.
-        for (setting, scheme) in [(&self.http, "http"), (&self.https, "https"), (&self.all, "")] {
-            let Some((name, url)) = setting else { continue };
-            if url.starts_with("socks") {
-                return Err(format!("{name} names a SOCKS proxy, which chainrun cannot use: an http:// one it can"));
-            }
-            let made = match scheme {
-                "http" => Proxy::http(url),
-                "https" => Proxy::https(url),
-                _ => Proxy::all(url),
-            };
-            let proxy = made.map_err(|e| format!("{name} names no proxy: {}", cause(&e)))?;
-            builder = builder.proxy(proxy.no_proxy(none.clone()));
-        }
-        Ok(builder)
-    }
 }
 
 impl Client {
@@ -109,10 +61,10 @@ impl Client {
         }
     }
 
-    /// The same, which sends headers of its own with every request. They hold no secrets.
+    /// The same, which sends headers of its own with every request. No message repeats their values.
     #[must_use]
-    pub fn with_headers(mut self, headers: Vec<(&'static str, String)>) -> Self {
-        self.headers = headers;
+    pub fn with_headers(mut self, headers: Vec<(impl Into<String>, String)>) -> Self {
+        self.headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         self
     }
 
@@ -142,7 +94,7 @@ impl Client {
         }
         let mut request = build(self.client(&url, near)?, method, &call)?;
         for (name, value) in &self.headers {
-            request = request.header(*name, header(name, value)?);
+            request = request.header(name, header(name, value)?);
         }
         let place = place(&url);
         match tokio::time::timeout(call.idle, request.send()).await {
@@ -383,7 +335,7 @@ fn unsent(error: &reqwest::Error, place: &str, proxy: Option<&str>) -> Failure {
 }
 
 /// The innermost cause: the outer layers say `error sending request` and the address again.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;

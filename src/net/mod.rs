@@ -7,6 +7,7 @@ mod client;
 mod error_text;
 mod failure;
 mod ndjson;
+mod proxies;
 mod sse;
 
 pub use base_url::BaseUrl;
@@ -15,4 +16,5 @@ pub use client::{Call, Client, ERROR_BODY, Redirects, Response, is_loopback};
 pub use error_text::ErrorText;
 pub use failure::{Failure, FailureKind};
 pub use ndjson::{LineError, Lines};
+pub use proxies::Proxies;
 pub use sse::{Event, Events};

@@ -31,13 +31,21 @@ pub(super) struct Live {
     told: bool,
     /// Whether the value's beginning may be told.
     open: bool,
+    /// Characters of the prose that are no blanks.
+    seen: usize,
+    /// An answer that begins with a quote, held back while it may be one string: the brackets in it are text then.
+    quoted: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Place {
-    /// In prose, from the first character on.
+    /// Before the first character that is no blank.
     #[default]
     Start,
+    /// In a string that began there; whether a backslash came just before.
+    Quoted(bool),
+    /// Behind that string.
+    Unquoted,
     Prose,
     Think,
     Value,
@@ -48,16 +56,8 @@ enum Place {
 impl Growing for Live {
     fn push(&mut self, piece: &str) -> Vec<Growth> {
         let mut changes = Vec::new();
-        if self.place == Place::Start {
-            self.place = Place::Prose;
-            self.line = Some(0);
-        }
         for c in piece.chars() {
-            if self.place == Place::Value {
-                self.read(c, &mut changes);
-            } else {
-                self.pass(c, &mut changes);
-            }
+            self.take(c, &mut changes);
         }
         if let Some(reader) = &mut self.reader {
             reader.pause();
@@ -81,6 +81,46 @@ impl Growing for Live {
 }
 
 impl Live {
+    fn take(&mut self, c: char, changes: &mut Vec<Growth>) {
+        match self.place {
+            Place::Value => self.read(c, changes),
+            Place::Start => {
+                self.line = Some(0);
+                if c == '"' {
+                    self.place = Place::Quoted(false);
+                    self.quoted.push(c);
+                } else {
+                    if !c.is_whitespace() {
+                        self.place = Place::Prose;
+                    }
+                    self.pass(c, changes);
+                }
+            }
+            Place::Quoted(escaped) => {
+                self.quoted.push(c);
+                self.place = match c {
+                    '"' if !escaped => Place::Unquoted,
+                    _ => Place::Quoted(c == '\\' && !escaped),
+                };
+            }
+            Place::Unquoted => {
+                self.quoted.push(c);
+                if !c.is_whitespace() {
+                    self.unquote(changes);
+                }
+            }
+            Place::Prose | Place::Think | Place::Lost => self.pass(c, changes),
+        }
+    }
+
+    /// What was held back is prose.
+    fn unquote(&mut self, changes: &mut Vec<Growth>) {
+        self.place = Place::Prose;
+        for c in std::mem::take(&mut self.quoted).chars() {
+            self.take(c, changes);
+        }
+    }
+
     /// Moves the growth of the value, if it may be told.
     fn tell(&mut self, changes: &mut Vec<Growth>) {
         let tree = match (&mut self.reader, &mut self.found) {
@@ -146,12 +186,12 @@ impl Live {
         }
         self.tail.push(c);
         if self.tail.ends_with(END_THINK) {
-            if self.place == Place::Think {
+            if self.place == Place::Think && self.seen > THINK.len() {
                 self.place = Place::Prose;
             } else {
                 // All up to here was reasoning.
                 self.withdraw(changes);
-                *self = Live { place: Place::Prose, line: Some(0), ..Live::default() };
+                *self = Live { line: Some(0), ..Live::default() };
             }
             self.tail.clear();
             return;
@@ -159,6 +199,7 @@ impl Live {
         if matches!(self.place, Place::Think | Place::Lost) {
             return;
         }
+        self.seen += usize::from(!c.is_whitespace());
         if self.tail.ends_with(THINK) {
             self.place = Place::Think;
             return;
@@ -214,6 +255,24 @@ mod tests {
         for text in super::super::json_scan::tests::SURROUNDED {
             for size in [1, 2, 3, 1000] {
                 assert_eq!(streamed(text, size).0, serde_json::json!({"a": 1}), "{text} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_that_is_the_whole_answer_holds_no_value() {
+        for text in
+            ["\"{\"", "\"{\\\"a\\\": 1}\"", " \"[]\" ", "<think>a</think>\"{}\"", "a</think>\n\"{}\"", "\"a\n{}"]
+        {
+            for size in [1, 2, 3, 1000] {
+                assert_eq!(streamed(text, size), (Json::Null, None), "{text} by {size}");
+            }
+        }
+        for text in ["\"a\" is {\"a\": 1}", "\"Sure\": {\"a\": 1}", "<think>\"</think>{\"a\": 1}", "\"Sure: {\"a\": 1}"]
+        {
+            for size in [1, 2, 3, 1000] {
+                let whole = find(text).map(|(_, v)| v.to_json());
+                assert_eq!(Ok(streamed(text, size).0), whole, "{text} by {size}");
             }
         }
     }

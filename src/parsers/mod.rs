@@ -12,6 +12,7 @@ mod enumeration;
 mod fences;
 mod growing;
 mod json;
+mod json_all;
 mod json_grow;
 mod json_live;
 mod json_scan;
@@ -32,6 +33,7 @@ mod conformance_tests;
 
 use std::sync::Arc;
 
+pub use json_all::{json_document, json_values};
 pub use spec::{Arguments, BuildError, OptionKind, ParseError, ParserArgument, ParserOption, ParserSpec, Rule};
 
 use crate::event::Growing;

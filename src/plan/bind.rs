@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 
 use super::cell::{OptionCell, Resolve};
 use super::values::convert;
-use super::{ModelEntry, Plan, Ref, Variable};
+use super::{ModelEntry, ModelId, Plan, Ref, Variable};
 use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::providers::{self, ModelConfig, OptionKind, OptionValue, Provider};
+use crate::providers::{self, Embedder, ModelConfig, OptionKind, OptionValue, Provider, ProviderError};
 use crate::source::Span;
 use crate::store::Store;
 use crate::value::{Role, Secret, Type, TypeError, Value};
@@ -45,10 +45,14 @@ pub struct Models {
     pub configs: Vec<ModelConfig>,
     /// A provider for each.
     pub providers: Vec<Arc<dyn Provider>>,
+    /// A configuration and an embedder for each embedder of the plan.
+    pub embedders: Vec<(ModelConfig, Arc<dyn Embedder>)>,
     /// Secrets that nothing may print.
     pub secrets: Arc<[Secret]>,
     /// Where answers are kept that a model says `cache: true` of.
     pub cache: Store,
+    /// Where the vectors of indexes are kept.
+    pub vectors: Store,
 }
 
 /// Gives every variable its value: the given one, else its default.
@@ -278,32 +282,77 @@ impl Resolve for Variables<'_> {
 /// # Errors
 /// Options that do not fit, secrets that are missing, what a provider cannot be made of.
 pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) -> Result<Models, Vec<Diagnostic>> {
+    build_models_but(plan, variables, context, &|_| None)
+}
+
+/// The same, with what `stands_in` gives in the place of a model: nothing of that model is read then.
+///
+/// # Errors
+/// As [`build_models`].
+pub fn build_models_but(
+    plan: &Plan,
+    variables: &[Value],
+    context: &Arc<Context>,
+    stands_in: &dyn Fn(ModelId) -> Option<(ModelConfig, Arc<dyn Provider>)>,
+) -> Result<Models, Vec<Diagnostic>> {
     let mut wrong = Vec::new();
     let (mut configs, mut providers) = (Vec::new(), Vec::new());
+    let mut embedders = Vec::new();
     let mut secrets: Vec<Secret> = Vec::new();
-    for entry in &plan.models {
-        match config(&plan.secrets, entry, variables, context, &mut secrets) {
-            Ok(config) => match made(entry, &config, context) {
-                Ok(provider) => {
-                    secrets.extend(provider.secrets());
-                    configs.push(config);
-                    providers.push(provider);
-                }
-                Err(diagnostic) => wrong.push(*diagnostic),
-            },
+    for (i, entry) in plan.models.iter().enumerate() {
+        if let Some((config, provider)) = stands_in(ModelId(i as u32)) {
+            configs.push(config);
+            providers.push(provider);
+            continue;
+        }
+        let config = config(&plan.secrets, entry, variables, context, &mut secrets);
+        match config.and_then(|config| Ok((made(entry, &config, context, providers::build)?, config))) {
+            Ok((provider, config)) => {
+                secrets.extend(provider.secrets());
+                configs.push(config);
+                providers.push(provider);
+            }
             Err(diagnostic) => wrong.push(*diagnostic),
         }
     }
+    for entry in &plan.embedders {
+        let config = config(&plan.secrets, entry, variables, context, &mut secrets);
+        match config.and_then(|config| Ok((made(entry, &config, context, providers::build_embedder)?, config))) {
+            Ok((embedder, config)) => {
+                secrets.extend(embedder.secrets());
+                embedders.push((config, embedder));
+            }
+            Err(diagnostic) => wrong.push(*diagnostic),
+        }
+    }
+    // One may hold another: the longest is taken out first.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     let cache = Store::new(context.cache_dir.clone());
-    if wrong.is_empty() { Ok(Models { configs, providers, secrets: secrets.into(), cache }) } else { Err(wrong) }
+    let vectors = Store::new(context.vectors_dir());
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    Ok(Models { configs, providers, embedders, secrets: secrets.into(), cache, vectors })
 }
 
 /// The provider of a model whose options need no variable; none for another. A secret counts as given: its value is not
 /// read.
-pub fn fixed_provider(
-    entry: &ModelEntry,
-    context: &Arc<Context>,
-) -> Option<Result<Arc<dyn Provider>, Box<Diagnostic>>> {
+pub fn fixed_provider(entry: &ModelEntry, context: &Arc<Context>) -> Option<Fixed<dyn Provider>> {
+    fixed(entry, context, providers::build)
+}
+
+/// The same of an embedder.
+pub fn fixed_embedder(entry: &ModelEntry, context: &Arc<Context>) -> Option<Fixed<dyn Embedder>> {
+    fixed(entry, context, providers::build_embedder)
+}
+
+/// What options that need no variable make, or why they make nothing.
+pub type Fixed<T> = Result<Arc<T>, Box<Diagnostic>>;
+
+/// What makes something of a checked configuration.
+type Build<T> = fn(&ModelConfig, &Arc<Context>) -> Result<Arc<T>, ProviderError>;
+
+fn fixed<T: ?Sized>(entry: &ModelEntry, context: &Arc<Context>, build: Build<T>) -> Option<Fixed<T>> {
     let fixed = |cell: &OptionCell| matches!(cell, OptionCell::Constant(_) | OptionCell::Secret(_));
     if !entry.argument.iter().all(|(c, _)| fixed(c)) || !entry.options.values().all(|o| fixed(&o.cell)) {
         return None;
@@ -312,22 +361,19 @@ pub fn fixed_provider(
     for option in entry.options.values_mut().filter(|o| matches!(o.cell, OptionCell::Secret(_))) {
         option.cell = OptionCell::Constant(OptionValue::Secret(Secret::new("unread")));
     }
-    let made = config(&[], &entry, &[], context, &mut Vec::new()).and_then(|config| made(&entry, &config, context));
+    let made =
+        config(&[], &entry, &[], context, &mut Vec::new()).and_then(|config| made(&entry, &config, context, build));
     Some(made)
 }
 
-/// What is wrong with models whose options do not go together.
-pub fn refused_models(models: &[ModelEntry], context: &Arc<Context>) -> Vec<Diagnostic> {
-    let made = models.iter().filter_map(|entry| fixed_provider(entry, context));
-    made.filter_map(|made| made.err().map(|diagnostic| *diagnostic)).collect()
+/// What is wrong with models and embedders whose options do not go together.
+pub fn refused_models(models: &[ModelEntry], embedders: &[ModelEntry], context: &Arc<Context>) -> Vec<Diagnostic> {
+    let made = models.iter().filter_map(|entry| fixed_provider(entry, context)?.err());
+    made.chain(embedders.iter().filter_map(|entry| fixed_embedder(entry, context)?.err())).map(|d| *d).collect()
 }
 
-fn made(
-    entry: &ModelEntry,
-    config: &ModelConfig,
-    context: &Arc<Context>,
-) -> Result<Arc<dyn Provider>, Box<Diagnostic>> {
-    providers::build(config, context).map_err(|e| {
+fn made<T: ?Sized>(entry: &ModelEntry, config: &ModelConfig, context: &Arc<Context>, build: Build<T>) -> Fixed<T> {
+    build(config, context).map_err(|e| {
         let span = entry.argument.as_ref().map_or(entry.span, |(_, s)| *s);
         let diagnostic = Diagnostic::error(Code::E209, span, e.message);
         Box::new(e.help.into_iter().fold(diagnostic, Diagnostic::help))

@@ -16,12 +16,12 @@ use crate::syntax::ast::{Arg, ExprLit, Operand, OperandKind, Pipeline};
 use crate::value::{Literal, Type, Value};
 
 /// What a stage takes in its brackets.
-struct Shape {
-    name: &'static str,
+pub(super) struct Shape {
+    pub name: &'static str,
     /// Its unnamed arguments, in order; all must be given.
-    unnamed: &'static [&'static str],
-    options: &'static [&'static str],
-    example: &'static str,
+    pub unnamed: &'static [&'static str],
+    pub options: &'static [&'static str],
+    pub example: &'static str,
 }
 
 const SHAPES: &[Shape] = &[
@@ -50,9 +50,9 @@ const SHAPES: &[Shape] = &[
 const MOST: i64 = 10_000;
 
 /// Arguments as they are given.
-struct Written<'a> {
-    unnamed: Vec<&'a Arg>,
-    options: IndexMap<&'a str, &'a Arg>,
+pub(super) struct Written<'a> {
+    pub unnamed: Vec<&'a Arg>,
+    pub options: IndexMap<&'a str, &'a Arg>,
 }
 
 impl Lowerer<'_> {
@@ -68,14 +68,18 @@ impl Lowerer<'_> {
     }
 
     /// The arguments of a stage: the right number, and no option that it does not have.
-    fn written<'a>(&mut self, shape: &Shape, args: &'a [Arg], span: Span) -> Option<Written<'a>> {
+    pub(super) fn written<'a>(&mut self, shape: &Shape, args: &'a [Arg], span: Span) -> Option<Written<'a>> {
         let name = shape.name;
         let mut out = Written { unnamed: Vec::new(), options: IndexMap::new() };
         let mut fine = true;
         for arg in args {
             let Some(option) = &arg.name else {
                 if out.unnamed.len() == shape.unnamed.len() {
-                    let message = format!("`{name}` takes {}, and this is one too many", shape.unnamed.join(" and "));
+                    let takes = match shape.unnamed {
+                        [] => "its options by name".to_owned(),
+                        unnamed => unnamed.join(" and "),
+                    };
+                    let message = format!("`{name}` takes {takes}, and this is one too many");
                     let help = format!("as in `{}`", shape.example);
                     self.error(Diagnostic::error(Code::E210, arg.span, message).help(help));
                     fine = false;
@@ -114,7 +118,7 @@ impl Lowerer<'_> {
         fine.then_some(out)
     }
 
-    fn missing(&mut self, shape: &Shape, what: &str, span: Span) {
+    pub(super) fn missing(&mut self, shape: &Shape, what: &str, span: Span) {
         let diagnostic = Diagnostic::error(Code::E210, span, format!("`{}` needs {what}", shape.name));
         self.error(diagnostic.help(format!("as in `{}`", shape.example)));
     }
@@ -296,7 +300,7 @@ impl Lowerer<'_> {
 }
 
 /// The type of the items of a list; none where it is no list.
-fn item_of(ty: &Type) -> Option<Type> {
+pub(super) fn item_of(ty: &Type) -> Option<Type> {
     match ty.unfolded() {
         Type::Any => Some(Type::Any),
         Type::List(of) => Some((**of).clone()),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{BlockId, Cell, Evaluation, ModelId, NodeKind, Plan};
+use super::{BlockId, Cell, EmbedderId, Evaluation, ModelId, NodeKind, Plan};
 use crate::source::Span;
 use crate::value::{Type, Value};
 
@@ -142,17 +142,36 @@ impl Plan {
     /// The models that a block asks, over the blocks that it runs.
     pub fn models_in(&self, block: BlockId) -> HashSet<ModelId> {
         let mut out = HashSet::new();
+        self.kinds_in(block, |kind| {
+            if let NodeKind::Ask(ask) = kind {
+                out.extend(ask.models.iter().copied());
+            }
+        });
+        out
+    }
+
+    /// The embedders that a block uses, over the blocks that it runs.
+    pub fn embedders_in(&self, block: BlockId) -> HashSet<EmbedderId> {
+        let mut out = HashSet::new();
+        self.kinds_in(block, |kind| match kind {
+            NodeKind::Embed(embedder) => drop(out.insert(*embedder)),
+            NodeKind::Retrieve(retrieve) => {
+                out.extend(self.indexes.get(retrieve.index.0 as usize).map(|index| index.embedder));
+            }
+            _ => {}
+        });
+        out
+    }
+
+    fn kinds_in<'p>(&'p self, block: BlockId, mut see: impl FnMut(&'p NodeKind)) {
         let mut open = vec![block];
         while let Some(block) = open.pop() {
             for id in &self.block(block).nodes {
                 let kind = &self.node(*id).kind;
-                if let NodeKind::Ask(ask) = kind {
-                    out.extend(ask.models.iter().copied());
-                }
+                see(kind);
                 open.extend(kind.blocks());
             }
         }
-        out
     }
 }
 

@@ -40,11 +40,12 @@ fn told(entry: &ModelEntry) -> Result<Option<bool>, Box<Diagnostic>> {
     }
 }
 
-/// Whether a model is made to obey a constraint, by the options whose values stand in the file.
+/// Whether a model is made to obey a constraint, by the options whose values stand in the file; others are null, for they
+/// are given all the same.
 fn enforces(entry: &ModelEntry, constraint: &Constraint) -> Enforcement {
     (entry.spec.enforces)(constraint, &|name| match &entry.options.get(name)?.cell {
         OptionCell::Constant(OptionValue::Value(value)) => Some(value.clone()),
-        _ => None,
+        _ => Some(Value::Null),
     })
 }
 

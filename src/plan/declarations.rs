@@ -15,14 +15,11 @@ use crate::syntax::ast::{Decl, DeclKind, File, Ident, Param, Pipeline, PromptBod
 pub const RESERVED: &[&str] =
     &["input", "output", "error", "format_instructions", "as", "match", "raw", "true", "false", "none"];
 
-/// Built-in stages that this version does not have yet.
-pub const LATER_STAGES: &[&str] = &["embed", "retrieve", "split", "store"];
-
 /// Built-in stages that run a pipeline of their own or stop one.
 pub const CONTROL_STAGES: &[&str] = &["each", "repeat", "timeout", "require"];
 
 /// Built-in stages that are neither models nor parsers.
-pub const STAGES: &[&str] = &["fill", "file", "files", "exec"];
+pub const STAGES: &[&str] = &["fill", "file", "files", "exec", "embed", "retrieve", "split", "store"];
 
 /// Names of built-in types.
 pub const BUILT_IN_TYPES: &[&str] =
@@ -46,6 +43,10 @@ pub struct ChainDecl<'a> {
 pub enum Named<'a> {
     /// A model.
     Model(&'a Pipeline),
+    /// An embedder.
+    Embedder(&'a Pipeline),
+    /// An index.
+    Index(&'a Pipeline),
     /// A prompt.
     Prompt(&'a PromptBody),
     /// A chain.
@@ -65,12 +66,37 @@ impl Named<'_> {
     pub fn kind(&self) -> &'static str {
         match self {
             Named::Model(_) => "model",
+            Named::Embedder(_) => "embedder",
+            Named::Index(_) => "index",
             Named::Prompt(_) => "prompt",
             Named::Chain(_) => "chain",
             Named::Type(..) => "type",
             Named::Library(_) => "library",
             Named::Imported(..) | Named::Unreadable => "declaration",
         }
+    }
+
+    /// How a template comes to a value of what is called `name`.
+    pub fn to_a_value(&self, name: &str) -> String {
+        match self {
+            Named::Model(_) => format!("ask it and name the answer: `… | {name} as answer`"),
+            Named::Embedder(_) => format!("name the vector that it makes: `… | embed({name}) as vector`"),
+            Named::Index(_) => {
+                format!("name the documents that it gives: `retrieve({name}, query: {{{{ … }}}}) as found`")
+            }
+            _ => format!("run it as a stage and name its value: `{name} as …`"),
+        }
+    }
+
+    /// Whether it could not be read.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Named::Unreadable)
+    }
+
+    /// The same with its article.
+    pub fn a_kind(&self) -> String {
+        let kind = self.kind();
+        format!("{} {kind}", if kind.starts_with(['e', 'i']) { "an" } else { "a" })
     }
 }
 
@@ -87,7 +113,7 @@ pub struct Declarations<'a> {
     pub base: PathBuf,
     /// The declarations of every library, in the order of their numbers; only beside the file that is run.
     pub libraries: Vec<Declarations<'a>>,
-    /// Models, prompts, chains and types.
+    /// Models, embedders, prompts, chains, indexes and types.
     pub named: IndexMap<&'a str, (Span, Named<'a>)>,
     /// Variables.
     pub variables: IndexMap<&'a str, (&'a Param, Option<&'a str>)>,
@@ -148,6 +174,8 @@ impl<'a> Declarations<'a> {
             DeclKind::Secret { name } => self.secret(name, diagnostics),
             DeclKind::Type { name, body } => self.name(name, Named::Type(body, doc), diagnostics),
             DeclKind::Model { name, body } => self.name(name, Named::Model(body), diagnostics),
+            DeclKind::Embedder { name, body } => self.name(name, Named::Embedder(body), diagnostics),
+            DeclKind::Index { name, body } => self.name(name, Named::Index(body), diagnostics),
             DeclKind::Prompt { name, body } => self.name(name, Named::Prompt(body), diagnostics),
             DeclKind::Chain { name, params, result, body } => {
                 let chain =
@@ -176,11 +204,8 @@ impl<'a> Declarations<'a> {
                     self.name(name, Named::Imported(*number, &name.name), diagnostics);
                 }
             }
-            DeclKind::Later { keyword, name } => {
-                let span = name.as_ref().map_or(decl.span, |n| n.span);
-                diagnostics.push(later(span, &format!("`{keyword}`")));
-                self.unreadable(name.as_ref());
-            }
+            // Tests are looked at by themselves: nothing else names them.
+            DeclKind::Test(_) => {}
             DeclKind::Broken { keyword, name } => {
                 self.declares_variables |= *keyword == Some("var");
                 self.unreadable(name.as_ref());
@@ -335,18 +360,13 @@ pub fn built_in(name: &str) -> Option<&'static str> {
         Some("a parser")
     } else if providers::find(name).is_some() || name == "local" {
         Some("a provider")
-    } else if STAGES.contains(&name) || CONTROL_STAGES.contains(&name) || LATER_STAGES.contains(&name) {
+    } else if STAGES.contains(&name) || CONTROL_STAGES.contains(&name) {
         Some("a built-in stage")
     } else if BUILT_IN_TYPES.contains(&name) {
         Some("a built-in type")
     } else {
         None
     }
-}
-
-/// A part of the language that is still to come.
-pub fn later(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error(Code::E107, span, format!("{what} is not in this version of chainrun yet"))
 }
 
 /// A second declaration of a name.

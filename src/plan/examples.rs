@@ -5,13 +5,12 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 
 use super::lower::Lowerer;
-use super::paths::within;
 use super::prompts::list;
 use super::scope::field_names;
 use super::templating::Place;
-use super::{Cell, PromptPart, Ref, Rendering, data};
+use super::{Cell, PromptPart, Ref, Rendering, rows};
 use crate::diag::{Code, Diagnostic};
-use crate::source::{Span, read_text};
+use crate::source::Span;
 use crate::syntax::ast::{ExamplesEntry, ExamplesRows, Number, RoleText, Str};
 use crate::template::{NameUse, PathPart, Template};
 use crate::value::{Role, Type, Value};
@@ -155,32 +154,14 @@ impl Lowerer<'_> {
     }
 
     fn read_table(&mut self, path: &Str) -> Result<Arc<Vec<Value>>, Box<Diagnostic>> {
-        let written = path.text.as_str();
-        let wrong = |code, message: String| Box::new(Diagnostic::error(code, path.span, message));
-        if written.contains("{{") || written.contains("{%") {
-            let diagnostic = wrong(Code::E209, "the path of `examples` is plain text, not a template".to_owned());
-            return Err(Box::new(diagnostic.help("rows that the pipeline makes stand as `examples {{ rows }} { … }`")));
-        }
-        let full = within(&self.settings.project, self.base(), written)
-            .map_err(|e| Box::new(e.diagnostic(written, path.span)))?;
+        let full = rows::place(&self.settings.project, self.base(), path, "`examples`").map_err(|diagnostic| {
+            let help = "rows that the pipeline makes stand as `examples {{ rows }} { … }`";
+            if diagnostic.code == Code::E209 { Box::new(diagnostic.help(help)) } else { diagnostic }
+        })?;
         if let Some(rows) = self.tables.get(&full) {
             return Ok(rows.clone());
         }
-        if data::end(std::path::Path::new(written)).is_none() {
-            let message = format!("`{written}` is no data file by its name");
-            let ends = data::ENDS.iter().map(|e| format!("`.{e}`")).collect::<Vec<_>>().join(", ");
-            return Err(Box::new(wrong(Code::E231, message).help(format!("names of data files end in {ends}"))));
-        }
-        let text = read_text(&full).map_err(|e| wrong(Code::E001, format!("`{written}` cannot be read: {e}")))?;
-        let value = data::read(std::path::Path::new(written), &text)
-            .map_err(|e| wrong(Code::E231, format!("`{written}` cannot be read as data: {e}")))?;
-        let Value::List(rows) = value else {
-            let message = match value {
-                Value::Null => format!("`{written}` holds no examples"),
-                other => format!("`{written}` holds {}, and a list of maps is wanted", other.show(60)),
-            };
-            return Err(wrong(Code::E231, message));
-        };
+        let rows = rows::read(&full, path, "examples")?;
         self.tables.insert(full, rows.clone());
         Ok(rows)
     }

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::declarations::{ChainDecl, Declarations, Named};
+use super::models::Sort;
 use super::names::{Callee, Entry};
 use super::scope::{Binding, Home, Scope};
 use super::types::{TypeCaches, TypeResolver};
-use super::{Block, BlockId, ModelEntry, ModelId, Node, Plan, Variable, live};
+use super::{Block, BlockId, Index, IndexId, ModelEntry, ModelId, Node, Plan, Variable, live};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
@@ -96,7 +97,13 @@ pub(super) struct Lowerer<'a> {
     nodes: Vec<Node>,
     blocks: Vec<Block>,
     pub(super) models: Vec<ModelEntry>,
+    pub(super) embedders: Vec<ModelEntry>,
+    pub(super) indexes: Vec<Index>,
+    /// The indexes that were read, by [`Lowerer::key`]; none for one with a mistake.
+    pub(super) index_ids: HashMap<String, Option<IndexId>>,
+    /// The models and embedders of declared names.
     pub(super) model_ids: HashMap<String, Vec<ModelId>>,
+    labels: Vec<(String, NodeId)>,
     open: Vec<OpenBlock>,
     /// Chains and prompts that are being lowered, innermost last.
     pub(super) using: Vec<(String, Span)>,
@@ -131,6 +138,11 @@ pub fn lower(
             live::mark(&mut lowerer.nodes, &lowerer.blocks, entry, false);
             let files = std::iter::once(declarations).chain(&declarations.libraries);
             let secrets = files.flat_map(|d| d.secrets.iter()).map(|(n, s)| ((*n).to_owned(), *s)).collect();
+            let named_models = declarations.named.keys().copied().chain(["llm"]).filter_map(|name| {
+                let ids = lowerer.model_ids.get(&lowerer.model_key(name)).filter(|ids| !ids.is_empty())?;
+                Some((name.to_owned(), ids.clone()))
+            });
+            let named_models = named_models.collect();
             let plan = Plan {
                 file: file.to_owned(),
                 chain: chain.to_owned(),
@@ -139,9 +151,13 @@ pub fn lower(
                 nodes: lowerer.nodes,
                 blocks: lowerer.blocks,
                 models: lowerer.models,
+                embedders: lowerer.embedders,
+                indexes: lowerer.indexes,
                 entry,
                 stdin: lowerer.stdin,
                 base: settings.base.clone(),
+                labels: lowerer.labels,
+                named_models,
             };
             Ok((plan, diagnostics))
         }
@@ -157,6 +173,10 @@ pub struct Checked {
     pub models: Vec<ModelEntry>,
     /// How many of them the file's chains ask.
     pub asked: usize,
+    /// The embedders, in the same order.
+    pub embedders: Vec<ModelEntry>,
+    /// How many of them the file's chains and their indexes use.
+    pub embedding: usize,
 }
 
 /// Checks every declaration of a file, whichever chain will run.
@@ -165,18 +185,19 @@ pub struct Checked {
 pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settings: &Settings) -> Checked {
     let mut lowerer = Lowerer::new(sources, declarations, settings);
     lowerer.check_overrides();
-    let asked = check_file(&mut lowerer, file, declarations);
+    let (asked, embedding) = check_file(&mut lowerer, file, declarations);
     for library in &declarations.libraries {
         (lowerer.root, lowerer.declarations, lowerer.lenient) = (library, library, true);
         if let Some(file) = library.file {
             check_file(&mut lowerer, file, library);
         }
     }
-    Checked { diagnostics: distinct(lowerer.diagnostics), models: lowerer.models, asked }
+    let Lowerer { diagnostics, models, embedders, .. } = lowerer;
+    Checked { diagnostics: distinct(diagnostics), models, asked, embedders, embedding }
 }
 
-/// Gives the number of models that were read before those that no chain of the file asks.
-fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Declarations<'a>) -> usize {
+/// Gives the numbers of models and of embedders that were read before those that no chain of the file uses.
+fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Declarations<'a>) -> (usize, usize) {
     lowerer.declare_variables();
     let used = used_names(file);
     let chains = declarations.chains();
@@ -190,11 +211,18 @@ fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Decl
             lowerer.reset();
         }
     }
-    let asked = lowerer.models.len();
+    let used = (lowerer.models.len(), lowerer.embedders.len());
     for (name, (span, named)) in &declarations.named {
         match named {
             Named::Model(_) => {
-                lowerer.declared_model(name, *span);
+                lowerer.declared_model(name, *span, Sort::Model);
+            }
+            Named::Embedder(_) => {
+                lowerer.declared_model(name, *span, Sort::Embedder);
+            }
+            Named::Index(body) => {
+                lowerer.index(declarations.id, name, body, *span);
+                lowerer.reset();
             }
             Named::Prompt(body) => lowerer.prompt_syntax(body),
             Named::Type(..) => {
@@ -207,7 +235,7 @@ fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Decl
             Named::Chain(_) | Named::Library(_) | Named::Imported(..) | Named::Unreadable => {}
         }
     }
-    asked
+    used
 }
 
 /// The diagnostics without repetitions: a chain that is used twice is lowered twice.
@@ -221,7 +249,9 @@ fn used_names(file: &File) -> HashSet<&str> {
     let mut out = HashSet::new();
     for decl in &file.decls {
         match &decl.kind {
-            DeclKind::Chain { body, .. } | DeclKind::Bare(body) => super::stages::used_in(body, &mut out),
+            DeclKind::Chain { body, .. } | DeclKind::Index { body, .. } | DeclKind::Bare(body) => {
+                super::stages::used_in(body, &mut out)
+            }
             _ => {}
         }
     }
@@ -249,7 +279,11 @@ impl<'a> Lowerer<'a> {
             nodes: Vec::new(),
             blocks: Vec::new(),
             models: Vec::new(),
+            embedders: Vec::new(),
+            indexes: Vec::new(),
+            index_ids: HashMap::new(),
             model_ids: HashMap::new(),
+            labels: Vec::new(),
             open: Vec::new(),
             using: Vec::new(),
             asked: vec![HashSet::new()],
@@ -269,7 +303,10 @@ impl<'a> Lowerer<'a> {
             }
         }
         self.nodes.clear();
+        self.labels.clear();
         self.blocks.clear();
+        self.indexes.clear();
+        self.index_ids.clear();
         self.open.clear();
         self.using.clear();
         self.asked = vec![HashSet::new()];
@@ -281,6 +318,7 @@ impl<'a> Lowerer<'a> {
     /// Forgets the models that were read.
     pub(super) fn forget_models(&mut self) {
         self.models.clear();
+        self.embedders.clear();
         self.model_ids.clear();
     }
 
@@ -393,6 +431,15 @@ impl<'a> Lowerer<'a> {
                 Home::Slot(depth, block.nodes.len() as u32 - 1)
             }
             None => Home::Slot(0, 0),
+        }
+    }
+
+    /// Gives the stage with this home a name by which tests know it.
+    pub(super) fn label(&mut self, name: &str, home: &Home) {
+        if let Home::Slot(depth, slot) = home
+            && let Some(id) = self.open.get(*depth as usize).and_then(|b| b.nodes.get(*slot as usize))
+        {
+            self.labels.push((name.to_owned(), *id));
         }
     }
 

@@ -24,11 +24,14 @@ mod parsing;
 mod paths;
 mod pictures;
 mod prompts;
+mod retrieval;
+mod rows;
 mod scope;
 mod signatures;
 mod spreading;
 mod stages;
 mod templating;
+pub mod testing;
 mod types;
 mod uses;
 mod values;
@@ -38,18 +41,22 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Given, GivenValue, Models, bind, build_models, fixed_provider, from_text, refused_models};
+pub use bind::{
+    Fixed, Given, GivenValue, Models, bind, build_models, build_models_but, fixed_embedder, fixed_provider, from_text,
+    refused_models,
+};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
 pub use declarations::Declarations;
-pub use documents::Files;
+pub use documents::{Files, document};
 pub use examples::Examples;
 pub use exec::Exec;
 pub use glob::is_pattern;
 pub use library::{Libraries, Library};
 pub use lower::{Checked, Execs, Override, Settings, check, lower};
-pub use paths::project;
+pub use paths::{plain, project};
 pub use pictures::Picture;
+pub use retrieval::{Index, IndexId, Retrieve, Split, check_number};
 pub use signatures::{Signature, signatures};
 
 use crate::event::NodeId;
@@ -67,6 +74,10 @@ pub struct BlockId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ModelId(pub u32);
 
+/// An embedder, as an index into [`Plan::embedders`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EmbedderId(pub u32);
+
 /// A chain, ready to run once variables and models are bound.
 pub struct Plan {
     /// The file's name as given.
@@ -83,12 +94,20 @@ pub struct Plan {
     pub blocks: Vec<Block>,
     /// Models that stages ask.
     pub models: Vec<ModelEntry>,
+    /// Embedders that stages and indexes use.
+    pub embedders: Vec<ModelEntry>,
+    /// Indexes that stages read.
+    pub indexes: Vec<Index>,
     /// The block that runs first.
     pub entry: BlockId,
     /// Whether the chain reads standard input, and where.
     pub stdin: Option<Span>,
     /// Folder that paths in the file are relative to.
     pub base: std::path::PathBuf,
+    /// The stages that have a name: uses of prompts and chains, and what `as` names.
+    pub labels: Vec<(String, NodeId)>,
+    /// The models of each declared name that the chain uses.
+    pub named_models: Vec<(String, Vec<ModelId>)>,
 }
 
 /// A variable of the running chain.
@@ -223,6 +242,12 @@ pub enum NodeKind {
     File(Arc<Files>),
     /// `files("…")`: documents.
     Files(Arc<Files>),
+    /// `embed(…)`: a text's vector, or those of a list of texts.
+    Embed(EmbedderId),
+    /// `split(…)`: documents in pieces.
+    Split(Split),
+    /// `retrieve(…)`: the documents of an index that are nearest to a query.
+    Retrieve(Arc<Retrieve>),
     /// `exec("…")`: a command.
     Exec(Arc<Exec>),
     /// A parser that stands behind no model.
@@ -305,7 +330,7 @@ impl Ask {
     }
 }
 
-/// A model as the file describes it; variables in its options are not yet filled in.
+/// A model or embedder as the file describes it; variables in its options are not yet filled in.
 #[derive(Clone)]
 pub struct ModelEntry {
     /// The declared name, else the provider's.

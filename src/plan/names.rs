@@ -2,6 +2,7 @@
 
 use super::declarations::{Declarations, Named};
 use super::lower::Lowerer;
+use super::models::Sort;
 use super::scope::Scope;
 use super::templating::Place;
 use super::{Cell, Ref};
@@ -74,9 +75,9 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    /// The models in the file's reach, as it and the command line write them: `mistral`, `lib.mistral`.
+    /// The models and embedders in the file's reach, as it and the command line write them: `mistral`, `lib.mistral`.
     pub(super) fn model_names(&self) -> Vec<String> {
-        let is_model = |name: &str| self.find(name).is_some_and(|f| matches!(f.named, Named::Model(_)));
+        let is_model = |name: &str| self.find(name).is_some_and(|f| Sort::of(f.named).is_some());
         let mut names = Vec::new();
         for (name, (_, named)) in &self.declarations.named {
             match named {
@@ -265,8 +266,8 @@ impl<'a> Lowerer<'a> {
                 .did_you_mean(name, known.iter().map(String::as_str));
             let diagnostic = match library.member(name) {
                 Some((_, span, named)) => diagnostic
-                    .also(span, format!("`{name}` is a {}, which no template can read", named.kind()))
-                    .help(format!("run it as a stage and name its value: `{alias}.{name} as …`")),
+                    .also(span, format!("`{name}` is {}, which no template can read", named.a_kind()))
+                    .help(named.to_a_value(&format!("{alias}.{name}"))),
                 None => diagnostic.help(format!("its variables are: {}", super::prompts::list(&known))),
             };
             self.error(diagnostic);

@@ -144,7 +144,7 @@ impl Lowerer<'_> {
             }
             Some((_, Named::Unreadable)) => None,
             Some((other, named)) => {
-                let message = format!("`{name}` is a {}; `messages` splices a prompt", named.kind());
+                let message = format!("`{name}` is {}; `messages` splices a prompt", named.a_kind());
                 self.error(Diagnostic::error(Code::E207, span, message).also(other, "declared here"));
                 None
             }

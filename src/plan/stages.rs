@@ -47,13 +47,18 @@ pub fn used_in<'a>(pipeline: &'a Pipeline, out: &mut HashSet<&'a str>) {
 impl Lowerer<'_> {
     /// Lowers the stages of a pipeline into the innermost block. Gives the type of the value at its end.
     pub(super) fn pipeline(&mut self, pipeline: &Pipeline, scope: &mut Scope) -> Option<Type> {
+        self.stages(&pipeline.stages, pipeline.span, scope)
+    }
+
+    /// The same for stages of a pipeline at `span`.
+    pub(super) fn stages(&mut self, stages: &[Stage], span: Span, scope: &mut Scope) -> Option<Type> {
         let mut fine = true;
         let mut at = 0;
         // The next model from here, looked for once: long pipelines stay linear.
         let mut model = 0;
         let mut last = Type::Any;
-        while let Some(stage) = pipeline.stages.get(at) {
-            let next = pipeline.stages.get(at + 1);
+        while let Some(stage) = stages.get(at) {
+            let next = stages.get(at + 1);
             let lowered = if self.is_models(stage) {
                 let merge = next.filter(|n| stage.alias.is_none() && self.is_parser(n));
                 let behind = next.filter(|n| self.is_parser(n));
@@ -66,11 +71,11 @@ impl Lowerer<'_> {
                 }
             } else {
                 if model <= at {
-                    let after = pipeline.stages[at + 1..].iter().position(|s| self.is_models(s));
-                    model = after.map_or(pipeline.stages.len(), |n| at + 1 + n);
+                    let after = stages[at + 1..].iter().position(|s| self.is_models(s));
+                    model = after.map_or(stages.len(), |n| at + 1 + n);
                 }
-                let ahead = match pipeline.stages.get(model) {
-                    Some(_) => self.parser_of(pipeline.stages.get(model + 1)),
+                let ahead = match stages.get(model) {
+                    Some(_) => self.parser_of(stages.get(model + 1)),
                     None => scope.ahead.clone(),
                 };
                 self.stage(stage, scope, ahead.as_deref()).map(|ty| (ty, stage.alias.as_ref(), stage.span))
@@ -87,7 +92,7 @@ impl Lowerer<'_> {
                 }
                 None => {
                     fine = false;
-                    let alias = pipeline.stages.get(at - 1).and_then(|s| s.alias.as_ref());
+                    let alias = stages.get(at - 1).and_then(|s| s.alias.as_ref());
                     let home = Home::Slot(depth, 0);
                     if let Some(alias) = alias {
                         self.bind_alias(alias, &home, &Type::Any, scope);
@@ -99,7 +104,7 @@ impl Lowerer<'_> {
         }
         // Only where every stage passes its input on does standard input come out at the end.
         if let Some((Home::Stdin, _)) = &scope.input {
-            self.stdin.get_or_insert(pipeline.span);
+            self.stdin.get_or_insert(span);
         }
         fine.then_some(last)
     }
@@ -109,6 +114,7 @@ impl Lowerer<'_> {
             return false;
         }
         let fine = self.not_hidden(&alias.name, alias.span, scope);
+        self.label(&alias.name, home);
         if fine {
             let binding = Binding { name: alias.name.clone(), home: home.clone(), ty: ty.clone(), span: alias.span };
             scope.names.push(binding);

@@ -279,8 +279,8 @@ impl Lowerer<'_> {
             Diagnostic::error(Code::E204, span, message).did_you_mean(name, known.iter().map(String::as_str));
         match self.declarations.named.get(name) {
             Some((other, named)) if !matches!(named, Named::Unreadable) => diagnostic
-                .also(*other, format!("`{name}` is a {}, which no template can read", named.kind()))
-                .help(format!("run it as a stage and name its value: `{name} as …`")),
+                .also(*other, format!("`{name}` is {}, which no template can read", named.a_kind()))
+                .help(named.to_a_value(name)),
             _ => diagnostic.help(format!("declare it: `var {name}: string`; in reach are: {}", list(&known))),
         }
     }

@@ -140,7 +140,7 @@ impl<'a> TypeResolver<'a, '_> {
             Some((_, Named::Unreadable)) => Type::Any,
             Some((_, Named::Imported(number, of))) => self.of_library(*number, of, path),
             Some((span, other)) => {
-                let message = format!("`{name}` is a {}, not a type", other.kind());
+                let message = format!("`{name}` is {}, not a type", other.a_kind());
                 self.diagnostics.push(Diagnostic::error(Code::E207, path.span, message).also(*span, "declared here"));
                 Type::Any
             }
@@ -179,7 +179,7 @@ impl<'a> TypeResolver<'a, '_> {
             Some((name, _, Named::Type(body, doc))) => (name, *body, *doc),
             Some((_, _, Named::Unreadable)) => return Type::Any,
             Some((_, span, other)) => {
-                let message = format!("`{}` is a {}, not a type", path.text(), other.kind());
+                let message = format!("`{}` is {}, not a type", path.text(), other.a_kind());
                 self.diagnostics.push(Diagnostic::error(Code::E207, path.span, message).also(span, "declared here"));
                 return Type::Any;
             }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::declarations::{CONTROL_STAGES, ChainDecl, LATER_STAGES, Named, STAGES, later};
+use super::declarations::{CONTROL_STAGES, ChainDecl, Named, STAGES};
 use super::lower::Lowerer;
 use super::names::Callee;
 use super::prompts::{list, type_of};
@@ -14,7 +14,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::parsers::{self, Parser};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Ident, Path, PromptBody};
-use crate::value::Type;
+use crate::value::{Type, nearest};
 
 impl Lowerer<'_> {
     /// A name with or without arguments, which is no model.
@@ -34,12 +34,17 @@ impl Lowerer<'_> {
                 Named::Chain(chain) => return self.chain_stage(&callee, chain, args, span, scope),
                 Named::Unreadable => return None,
                 named => {
-                    let message = format!("`{name}` is a {}, not a stage", named.kind());
+                    let message = format!("`{name}` is {}, not a stage", named.a_kind());
                     let mut diagnostic =
                         Diagnostic::error(Code::E207, path.span, message).also(found.span, "declared here");
-                    if let Named::Library(_) = named {
-                        diagnostic = diagnostic.help(format!("name what it declares: `{name}.…`"));
-                    }
+                    diagnostic = match named {
+                        Named::Library(_) => diagnostic.help(format!("name what it declares: `{name}.…`")),
+                        Named::Embedder(_) => diagnostic.help(format!("`… | embed({name})` makes a text's vector")),
+                        Named::Index(_) => {
+                            diagnostic.help(format!("`retrieve({name}, query: {{{{ … }}}}, k: 4)` reads it"))
+                        }
+                        _ => diagnostic,
+                    };
                     self.error(diagnostic);
                     return None;
                 }
@@ -55,14 +60,13 @@ impl Lowerer<'_> {
             "fill" => return self.fill(args, span, scope),
             "file" | "files" => return self.files_stage(&name, args, span, scope),
             "exec" => return self.exec_stage(args, span, scope),
+            "embed" | "split" | "store" | "retrieve" => {
+                return self.retrieval(path, args.unwrap_or_default(), span, scope);
+            }
             _ => {}
         }
         if CONTROL_STAGES.contains(&name.as_str()) {
             return self.control(&name, args.unwrap_or_default(), span, scope);
-        }
-        if LATER_STAGES.contains(&name.as_str()) {
-            self.error(later(path.span, &format!("`{name}`")));
-            return None;
         }
         let diagnostic = self.unknown_stage(path, &name, args.is_some());
         self.error(diagnostic);
@@ -138,7 +142,9 @@ impl Lowerer<'_> {
         if !fine {
             return None;
         }
-        Some(self.place_node(span, kind, ty, scope))
+        let placed = self.place_node(span, kind, ty, scope);
+        self.label(name, &placed.0);
+        Some(placed)
     }
 
     fn prompt_body(&mut self, body: &PromptBody, place: &Place) -> Option<(NodeKind, Type)> {
@@ -215,6 +221,7 @@ impl Lowerer<'_> {
             Some(params) => {
                 (inner.closed, inner.closed_in) = (true, callee.file);
                 let params = self.distinct_parameters(params);
+                let mut unknown = Vec::new();
                 for (name, arg) in &given {
                     if !params.iter().any(|p| p.name.name == name.name) {
                         let names: Vec<String> = params.iter().map(|p| p.name.name.clone()).collect();
@@ -226,11 +233,19 @@ impl Lowerer<'_> {
                         .did_you_mean(&name.name, names.iter().map(String::as_str))
                         .help(format!("its parameters are: {}", list(&names)));
                         self.error(diagnostic);
+                        unknown.push(name.name.as_str());
                         fine = false;
                     }
                 }
                 for param in params {
-                    match self.parameter_value(param, &given, span, scope, callee) {
+                    // Its argument was given under a name that is wrong by a letter, which is said above.
+                    let misspelled = !given.iter().any(|(n, _)| n.name == param.name.name)
+                        && unknown.iter().any(|u| nearest(u, [param.name.name.as_str()].into_iter()).is_some());
+                    let value = match misspelled {
+                        true => None,
+                        false => self.parameter_value(param, &given, span, scope, callee),
+                    };
+                    match value {
                         Some(argument) => {
                             let home = Home::Argument(depth, arguments.len() as u32);
                             let binding = Binding {
@@ -288,7 +303,9 @@ impl Lowerer<'_> {
             return None;
         }
         let kind = NodeKind::Call { block, arguments: Arc::new(arguments) };
-        Some(self.place_node(span, kind, ty, scope))
+        let placed = self.place_node(span, kind, ty, scope);
+        self.label(name, &placed.0);
+        Some(placed)
     }
 
     /// A parameter's value: the argument, else the name at the place of use, else the default.

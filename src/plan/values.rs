@@ -141,6 +141,7 @@ pub fn convert(value: Value, kind: OptionKind) -> Result<OptionValue, String> {
     let ok = match (kind, &value) {
         (OptionKind::Text, Value::Text(_)) | (OptionKind::Bool, Value::Bool(_)) | (OptionKind::Any, _) => true,
         (OptionKind::Map, Value::Map(_)) => true,
+        (OptionKind::Path, Value::Text(_)) => true,
         (OptionKind::Choice(words), Value::Text(text)) => {
             if !words.contains(&&**text) {
                 let near = nearest(text, words.iter().copied());

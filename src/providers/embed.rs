@@ -82,6 +82,14 @@ impl Embeddings {
     }
 }
 
+/// The longest of some texts in words, for the message of one that does not fit.
+pub(super) fn longest(texts: &[String]) -> String {
+    let longest = texts.iter().max_by_key(|text| text.len());
+    let (letters, begin) =
+        longest.map_or((0, String::new()), |text| (text.chars().count(), text.chars().take(40).collect()));
+    format!("the longest has {letters} characters and begins {begin:?}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::instruct::{self, Instruct};
-use super::spec::{CALL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec,
@@ -28,7 +28,7 @@ pub static SPEC: Spec = Spec {
     ),
     argument_required: false,
     instead: &[],
-    options: &[OPTIONS, instruct::OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[OPTIONS, instruct::OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, REPEATABLE, CALL_OPTIONS],
     explained: &[],
     // A file under test is checked as it would be for the real model.
     enforces: |_, _| Enforcement::Written,
@@ -253,13 +253,7 @@ impl Provider for Fake {
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
-        let prompt = match &self.instruct.spoken(request)?.input {
-            RequestInput::Messages(messages) => {
-                messages.iter().rfind(|m| m.role == Role::User).map(|m| m.text.clone()).unwrap_or_default()
-            }
-            RequestInput::Raw(segments) => segments.iter().map(|s| s.text.as_str()).collect(),
-        };
-        Ok(Prepared::Script { prompt })
+        Ok(Prepared::Script { prompt: last_prompt(&*self.instruct.spoken(request)?) })
     }
 
     fn generate<'a>(
@@ -274,6 +268,16 @@ impl Provider for Fake {
                 _ => Err(ProviderError::new(ErrorKind::Broken, "the call was prepared for another provider")),
             }
         })
+    }
+}
+
+/// The last message of the user, or the raw text.
+pub fn last_prompt(request: &Request) -> String {
+    match &request.input {
+        RequestInput::Messages(messages) => {
+            messages.iter().rfind(|m| m.role == Role::User).map(|m| m.text.clone()).unwrap_or_default()
+        }
+        RequestInput::Raw(segments) => segments.iter().map(|s| s.text.as_str()).collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, Provider, ProviderError, Spec,
     openai, openai::dialect::Dialect,
@@ -18,7 +18,15 @@ pub static SPEC: Spec = Spec {
         .wire("model"),
     argument_required: true,
     instead: &[],
-    options: &[OPTIONS, super::instruct::OPTIONS, CONTROL_OPTIONS, SERVER_OPTIONS, REPEATABLE, CALL_OPTIONS],
+    options: &[
+        OPTIONS,
+        super::instruct::OPTIONS,
+        CONTROL_OPTIONS,
+        SERVER_OPTIONS,
+        RATE_OPTIONS,
+        REPEATABLE,
+        CALL_OPTIONS,
+    ],
     explained: EXPLAINED,
     enforces: |constraint, said| match said("server") {
         None | Some(Value::Bool(false)) => inside_enforces(constraint),
@@ -50,7 +58,7 @@ const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> Optio
 const FILE_ONLY: &[&str] = &["top_k", "stop", "seed", "repeat_penalty", "num_ctx", "threads", "device", "instruct"];
 
 /// Options that only mean something with a server.
-const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens"];
+const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens", "requests_per_minute", "tokens_per_minute"];
 
 static OPTIONS: &[OptionSpec] = &[
     model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest")
@@ -108,8 +116,8 @@ static EXPLAINED: &[(&str, &str)] = &[
     ("allow_download", "nothing is fetched but by `chainrun models pull`: leave it out"),
     ("streaming", "answers always stream where they can: leave it out"),
     ("stream", "answers always stream where they can: leave it out"),
-    ("callbacks", "a chain has no callbacks; a run shows what happens by itself: leave it out"),
-    ("callback_manager", "a chain has no callbacks; a run shows what happens by itself: leave it out"),
+    ("callbacks", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
+    ("callback_manager", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
     ("verbose", "`chainrun explain` shows what is sent: leave it out"),
     ("api_key", "GPT4All's server takes no key: leave it out"),
     ("request_timeout", "it is called `timeout`"),

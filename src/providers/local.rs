@@ -75,9 +75,9 @@ static OPTIONS: &[OptionSpec] = &[
 static EXPLAINED: &[(&str, &str)] = &[
     ("streaming", "answers always stream: leave it out"),
     ("stream", "answers always stream: leave it out"),
-    ("callbacks", "`chainrun run --events` shows what happens: leave it out"),
-    ("callback_manager", "`chainrun run --events` shows what happens: leave it out"),
-    ("verbose", "`chainrun run --events` shows what happens: leave it out"),
+    ("callbacks", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
+    ("callback_manager", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
+    ("verbose", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
     ("n_gpu_layers", "the model runs on the processor: leave it out"),
     ("n_threads", "it is called `threads` here"),
     ("device_map", "the model runs on the processor: leave it out"),

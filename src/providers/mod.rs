@@ -2,6 +2,7 @@
 
 pub mod control;
 mod embed;
+mod fake_embed;
 pub mod instruct;
 mod loading;
 mod options;
@@ -14,8 +15,10 @@ pub mod gpt4all;
 pub mod hf_endpoint;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod mock;
 pub mod ollama;
 pub mod openai;
+pub mod replay;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +31,7 @@ pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Said, Spec};
 use crate::config::Context;
 use crate::diag::Code;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Request, Secret};
 
 /// A future that lives in its box.
@@ -120,6 +124,8 @@ pub enum ErrorKind {
     Weights,
     /// The fake model was told to fail.
     Scripted,
+    /// The recording does not have the prompt, or there is none.
+    Unrecorded,
     /// The run was cancelled.
     Cancelled,
 }
@@ -133,7 +139,26 @@ impl ErrorKind {
             ErrorKind::Broken | ErrorKind::TooLarge => Code::E404,
             ErrorKind::Prompt | ErrorKind::Overflow => Code::E406,
             ErrorKind::Weights => Code::E407,
+            ErrorKind::Unrecorded => Code::E409,
             ErrorKind::Scripted | ErrorKind::Cancelled => Code::E401,
+        }
+    }
+
+    /// Its name in events and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Unreachable => "unreachable",
+            ErrorKind::TimedOut => "timed_out",
+            ErrorKind::Busy => "busy",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Broken => "broken",
+            ErrorKind::Prompt => "prompt",
+            ErrorKind::Overflow => "overflow",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Weights => "weights",
+            ErrorKind::Scripted => "scripted",
+            ErrorKind::Unrecorded => "unrecorded",
+            ErrorKind::Cancelled => "cancelled",
         }
     }
 }
@@ -201,6 +226,16 @@ pub trait Provider: Send + Sync {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>>;
 
+    /// The server that sees the prompt; none for a model inside this process.
+    fn server(&self) -> Option<&BaseUrl> {
+        None
+    }
+
+    /// Where its server passes the prompt on to, where that is known.
+    fn beyond(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What the weights are known by: their digest, or what changes when they do. None where only a server knows.
     fn weights(&self) -> Option<String> {
         None
@@ -220,6 +255,7 @@ pub trait Provider: Send + Sync {
 /// Every provider, in the order in which messages list them.
 pub static PROVIDERS: &[&Spec] = &[
     &fake::SPEC,
+    &replay::SPEC,
     #[cfg(feature = "local")]
     &local::SPEC,
     &ollama::SPEC,
@@ -229,7 +265,7 @@ pub static PROVIDERS: &[&Spec] = &[
 ];
 
 /// Every embedder, in the order in which messages list them. Most names are those of providers.
-pub static EMBEDDERS: &[&Spec] = &[&ollama::EMBEDDER, &openai::EMBEDDER];
+pub static EMBEDDERS: &[&Spec] = &[&fake_embed::EMBEDDER, &ollama::EMBEDDER, &openai::EMBEDDER, &hf_endpoint::EMBEDDER];
 
 /// The provider called `name`.
 pub fn find(name: &str) -> Option<&'static Spec> {

@@ -144,9 +144,11 @@ impl ModelConfig {
     /// What the model is held to, of what the parser behind it takes: nothing where `constrain: false` says so, or where
     /// the provider has no means.
     pub fn held_to(&self, constraint: Option<Constraint>) -> Option<Constraint> {
-        let wanted = constraint.filter(|_| self.bool("constrain") != Some(false))?;
+        let wanted = constraint?;
         match self.enforces(&wanted) {
-            Enforcement::Enforced | Enforcement::Written => Some(wanted),
+            // What is written is held to nothing, but a recording is found by it.
+            Enforcement::Written => Some(wanted),
+            Enforcement::Enforced => (self.bool("constrain") != Some(false)).then_some(wanted),
             Enforcement::CheckedAlone(_) | Enforcement::Never(_) => None,
         }
     }

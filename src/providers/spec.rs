@@ -12,6 +12,8 @@ use crate::value::{Constraint, Value};
 pub enum OptionKind {
     /// Text.
     Text,
+    /// A file's path, written out.
+    Path,
     /// One of these texts.
     Choice(&'static [&'static str]),
     /// A whole number in a range, both ends included.
@@ -43,6 +45,7 @@ impl OptionKind {
     pub fn describe(self) -> String {
         match self {
             OptionKind::Text => "text".to_owned(),
+            OptionKind::Path => "a path in quotes".to_owned(),
             OptionKind::Choice(words) => words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" | "),
             OptionKind::Int(low, high) => match (low, high) {
                 (i64::MIN, i64::MAX) => "int".to_owned(),
@@ -106,7 +109,7 @@ pub enum Enforcement {
     Never(String),
 }
 
-/// What an option says, by its name, where that is known before anything runs.
+/// What an option says, by its name; null where that is not known before the run.
 pub type Said<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
 /// Says whether a provider makes an answer obey a constraint, with the model's options; pure.
@@ -219,6 +222,12 @@ pub static EMBEDDER_OPTIONS: &[OptionSpec] = &[
     call("batch", OptionKind::Int(1, 1000), "32", "texts that go in one request"),
     call("retry", OptionKind::Int(0, 100), "0", "tries after the first, for failures that another try may mend"),
     call("timeout", OptionKind::Limit, "off", "the longest time for one try"),
+    call(
+        "cache",
+        OptionKind::Bool,
+        "false",
+        "keep the vectors of `embed` and of queries on disk; those of an index's documents are always kept",
+    ),
 ];
 
 /// The option of every provider whose answers change unless something is done about it.
@@ -228,6 +237,17 @@ pub static REPEATABLE: &[OptionSpec] =
 /// Options of every provider that is a server.
 pub static SERVER_OPTIONS: &[OptionSpec] =
     &[call("idle_timeout", OptionKind::Limit, "5m", "the longest time without a byte from the server")];
+
+/// Options of every model of a server: how much it is asked.
+pub static RATE_OPTIONS: &[OptionSpec] = &[
+    call("requests_per_minute", OptionKind::Int(1, i64::MAX), "off", "the most requests that begin in any minute"),
+    call(
+        "tokens_per_minute",
+        OptionKind::Int(1, i64::MAX),
+        "off",
+        "the most tokens of prompts and answers in any minute",
+    ),
+];
 
 /// The option of every server that tokenises rendered text itself.
 pub static CONTROL_OPTIONS: &[OptionSpec] = &[call(

@@ -13,7 +13,7 @@ use crate::diag::Diagnostic;
 use crate::event::{EventKind, FrameId, NodeId};
 use crate::plan::{BlockId, Each, Models, Node, NodeKind, OnError, Plan};
 use crate::source::Span;
-use crate::value::Value;
+use crate::value::{Value, redact_json};
 
 /// Items in flight at a time unless told, whatever the providers would take.
 const MOST_UNTOLD: usize = 256;
@@ -34,12 +34,15 @@ pub(super) fn permits(plan: &Plan, models: &Models) -> Vec<usize> {
     out
 }
 
-/// Items of an `each` in flight at a time: what it was told, else what the providers of its models take together.
+/// Items of an `each` in flight at a time: what it was told, else what the providers of its models and embedders take together.
 pub fn items_at_a_time(plan: &Plan, models: &Models, each: &Each) -> usize {
     each.concurrency.unwrap_or_else(|| {
         let asked = plan.models_in(each.block);
         let all = asked.iter().filter_map(|m| models.providers.get(m.0 as usize)).map(|p| p.caps().concurrency);
-        all.sum::<usize>().clamp(1, MOST_UNTOLD)
+        let embedders = plan.embedders_in(each.block);
+        let batches =
+            embedders.iter().filter_map(|e| models.embedders.get(e.0 as usize)).map(|(_, e)| e.batches().at_once);
+        all.chain(batches).sum::<usize>().clamp(1, MOST_UNTOLD)
     })
 }
 
@@ -165,6 +168,7 @@ impl<'a> Run<'a> {
                     Value::Message(message) if message.calls.is_empty() => message.text.as_str().into(),
                     other => other.to_json(),
                 };
+                let value = redact_json(value, &self.models.secrets);
                 self.tell(frame, id, EventKind::Item { index, value }).await?;
             }
         }

@@ -1,12 +1,12 @@
 //! Commands of `exec`: JSON on standard input, JSON on standard output, no shell between.
 
-use std::cell::Cell;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::frame::Frame;
+use super::process::{ProcessGroup, how};
 use super::{Failure, Run};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Exec, Node, evaluate};
@@ -14,33 +14,6 @@ use crate::value::{Value, redact};
 
 /// How much of what a command writes on standard error is kept: its end, in bytes.
 const KEPT: usize = 4_096;
-
-/// A command's process and whatever it started in its group.
-struct Group {
-    id: Cell<Option<u32>>,
-}
-
-impl Group {
-    fn kill(&self) {
-        let Some(id) = self.id.take() else { return };
-        #[cfg(unix)]
-        if let Ok(id) = i32::try_from(id) {
-            // SAFETY: `kill` takes two numbers and touches no memory. The group is the child's own: it was made for it.
-            #[allow(unsafe_code, reason = "the standard library sends no signal to a group")]
-            unsafe {
-                libc::kill(-id, libc::SIGKILL);
-            }
-        }
-        #[cfg(not(unix))]
-        let _ = id;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 /// What a command left behind.
 struct Ended {
@@ -66,7 +39,7 @@ impl Run<'_> {
                     .help("a name is looked up in PATH, a path is relative to the project; no shell reads the command"),
             )
         })?;
-        let group = Group { id: Cell::new(child.id()) };
+        let group = ProcessGroup::of(child.id());
         let input = self.left(frame, node).value.to_json().to_string();
         let talk = talk(child, &group, input.into_bytes(), exec.max_response);
         let Ok(ended) = tokio::time::timeout(exec.timeout, talk).await else {
@@ -137,7 +110,7 @@ impl Run<'_> {
 }
 
 /// Writes a command's input and reads what it prints, until it ends. What it left running in its group ends with it.
-async fn talk(mut child: Child, group: &Group, input: Vec<u8>, most: u64) -> Ended {
+async fn talk(mut child: Child, group: &ProcessGroup, input: Vec<u8>, most: u64) -> Ended {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async move {
         if let Some(mut stdin) = stdin {
@@ -186,18 +159,6 @@ async fn tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
         }
     }
     kept
-}
-
-/// How a command ended.
-fn how(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return format!("was ended by signal {signal}");
-    }
-    match status.code() {
-        Some(code) => format!("failed with exit code {code}"),
-        None => "failed".to_owned(),
-    }
 }
 
 /// Adds what a command wrote on standard error, where that is more than a line.

@@ -7,11 +7,14 @@ use super::frame::{Frame, Reach, Slot};
 use super::request;
 use crate::diag::Diagnostic;
 use crate::event::FrameId;
-use crate::plan::{Ask, BlockId, Cell, Match, Models, Node, NodeKind, Plan, PromptPart, Ref, Resolve, Test, evaluate};
+use crate::plan::{
+    Ask, BlockId, Cell, EmbedderId, Match, Models, Node, NodeKind, Plan, PromptPart, Ref, Resolve, Test, evaluate,
+};
 use crate::source::Span;
 use crate::value::{Request, RequestInput, Value};
 
 /// A call of a model as it would be made.
+#[derive(Clone)]
 pub struct Explained {
     /// Where the call stands.
     pub span: Span,
@@ -33,7 +36,52 @@ pub fn explain(plan: &Plan, variables: &[Value], stdin: Option<&Value>) -> Resul
     Ok(walk.out)
 }
 
-/// The stages that compose pipelines, with how they will go, in the order of the file.
+/// An index as it would be built.
+pub struct ExplainedIndex {
+    /// Its name.
+    pub name: String,
+    /// Where its `store` stands.
+    pub span: Span,
+    /// What makes its vectors.
+    pub embedder: EmbedderId,
+    /// How many pieces it has, where no model has a say in that.
+    pub pieces: Option<usize>,
+    /// How many files they are from; none where they are of no files.
+    pub files: usize,
+}
+
+/// The indexes of a plan, with what they would hold, and the calls of models that make that.
+///
+/// # Errors
+/// A file that cannot be read, or a template that fails with the values at hand.
+pub fn explain_indexes(
+    plan: &Plan,
+    variables: &[Value],
+) -> Result<(Vec<ExplainedIndex>, Vec<Explained>), Box<Diagnostic>> {
+    let mut walk = Walk { plan, variables, stdin: None, out: Vec::new() };
+    let mut out = Vec::with_capacity(plan.indexes.len());
+    for index in &plan.indexes {
+        let source = walk.block(index.block, None, None, Vec::new())?;
+        let documents = source.and_then(|value| super::retrieve::stored(&value).ok());
+        let path = |document: &Value| match document {
+            Value::Map(map) => map.get("path").and_then(Value::as_text).map(std::borrow::Cow::into_owned),
+            _ => None,
+        };
+        let paths = documents.iter().flatten().filter_map(path).filter(|path| !path.is_empty());
+        let files = paths.collect::<std::collections::HashSet<_>>().len();
+        let pieces = documents.as_ref().map(Vec::len);
+        out.push(ExplainedIndex {
+            name: index.name.clone(),
+            span: index.span,
+            embedder: index.embedder,
+            pieces,
+            files,
+        });
+    }
+    Ok((out, walk.out))
+}
+
+/// The stages that compose pipelines or use vectors, with how they will go, in the order of the file.
 pub fn control_stages(plan: &Plan, models: &Models) -> Vec<(Span, String)> {
     let mut out: Vec<(Span, String)> = plan
         .nodes
@@ -52,6 +100,18 @@ pub fn control_stages(plan: &Plan, models: &Models) -> Vec<(Span, String)> {
                     let until = repeat.until.text.text.trim();
                     let rounds = if repeat.max == 1 { "round" } else { "rounds" };
                     format!("repeat: until `{until}`, {} {rounds} at most; its calls are shown for the first", repeat.max)
+                }
+                NodeKind::Embed(embedder) => format!("embed: by {}", models.embedders[embedder.0 as usize].0.name),
+                NodeKind::Split(split) => {
+                    format!("split: pieces of at most {} characters, {} of them repeated", split.chars, split.overlap)
+                }
+                NodeKind::Retrieve(retrieve) => {
+                    let index = &plan.indexes[retrieve.index.0 as usize];
+                    let most = match &retrieve.k {
+                        Cell::Constant(k) => k.show(20),
+                        _ => "`k`".to_owned(),
+                    };
+                    format!("retrieve: the {most} nearest pieces of the index {}, by cosine", index.name)
                 }
                 NodeKind::Timeout { limit, .. } => format!("timeout: {limit:?}"),
                 NodeKind::Require(require) => format!("require: `{}`", require.condition.text.text.trim()),
@@ -122,6 +182,9 @@ impl Walk<'_> {
             NodeKind::Fill => left.and_then(|v| request::fill(&v)).and_then(|t| known(Value::from(t))),
             NodeKind::File(files) => known(files.text()?),
             NodeKind::Files(files) => known(files.documents()?),
+            NodeKind::Split(split) => {
+                left.and_then(|value| super::retrieve::split(*split, &value).ok()).and_then(known)
+            }
             NodeKind::Ask(ask) => {
                 self.ask(node, ask, frame);
                 None

@@ -4,26 +4,36 @@ mod ask;
 mod cache;
 mod choose;
 mod each;
+mod embed;
 mod exec;
 mod explain;
+mod facts;
 mod fit;
 mod frame;
+mod process;
+mod rate;
 mod repeat;
 mod request;
+mod retrieve;
 mod stages;
+mod vectors;
+mod watch;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use explain::{Explained, control_stages, explain};
+pub use explain::{Explained, ExplainedIndex, control_stages, explain, explain_indexes};
+pub use process::{ProcessGroup, how};
+pub use request::fill;
+pub use watch::Watch;
 
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};
 use crate::plan::{BlockId, Models, Plan};
 use crate::value::Value;
 use frame::Frame;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Why a run gave no value.
 #[derive(Debug)]
@@ -60,8 +70,16 @@ pub struct Run<'a> {
     pub events: EventSender,
     /// Frames opened so far.
     frames: Cell<u32>,
+    /// What follows it closely.
+    watch: Option<&'a dyn Watch>,
     /// One for each model: how many calls may be in flight.
     permits: Vec<Arc<Semaphore>>,
+    /// One for each model: how much it may be asked in a minute.
+    limiters: Vec<Option<Rc<rate::Limiter>>>,
+    /// One for each embedder: how many batches may be in flight.
+    embedding: Vec<Semaphore>,
+    /// The indexes that were built.
+    indexes: Vec<OnceCell<retrieve::Outcome>>,
 }
 
 impl<'a> Run<'a> {
@@ -74,7 +92,22 @@ impl<'a> Run<'a> {
         events: EventSender,
     ) -> Self {
         let permits = each::permits(plan, models).into_iter().map(|n| Arc::new(Semaphore::new(n))).collect();
-        Self { plan, variables, models, stdin, events, frames: Cell::new(0), permits }
+        let limiters = rate::limiters(models);
+        let embedding = models.embedders.iter().map(|(_, e)| Semaphore::new(e.batches().at_once.max(1))).collect();
+        let indexes = plan.indexes.iter().map(|_| OnceCell::new()).collect();
+        Self {
+            plan,
+            variables,
+            models,
+            stdin,
+            events,
+            frames: Cell::new(0),
+            watch: None,
+            permits,
+            limiters,
+            embedding,
+            indexes,
+        }
     }
 
     /// Runs the plan to its value. Dropping the future stops all that is in flight.

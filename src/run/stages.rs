@@ -14,7 +14,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::event::{EventKind, NodeId};
 use crate::plan::{Argument, BlockId, Node, NodeKind, evaluate};
 use crate::source::Span;
-use crate::value::{Type, Value};
+use crate::value::{Secret, Type, Value, redact, redact_json};
 
 /// A future of a run, which lives in its box since blocks run blocks.
 type Running<'r, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'r>>;
@@ -32,8 +32,20 @@ impl<'a> Run<'a> {
                 let node = self.plan.node(*id);
                 let started = || EventKind::StageStarted { place: place(node.span), stage: stage_name(&node.kind) };
                 self.record(&frame, *id, started).await?;
-                let slot = self.stage(&frame, *id, node, place).await?;
-                self.record(&frame, *id, || EventKind::StageFinished { value: brief(&slot.value) }).await?;
+                let slot = match self.followed(&frame, *id, node, place).await {
+                    Ok(slot) => slot,
+                    Err(Failure::Failed(diagnostic)) => {
+                        let failed = || {
+                            let error = redact(&diagnostic.message, &self.models.secrets);
+                            EventKind::StageFailed { error, code: diagnostic.code.0 }
+                        };
+                        self.record(&frame, *id, failed).await?;
+                        return Err(Failure::Failed(diagnostic));
+                    }
+                    Err(Failure::Stopped) => return Err(Failure::Stopped),
+                };
+                let finished = || EventKind::StageFinished { value: brief(&slot.value, &self.models.secrets) };
+                self.record(&frame, *id, finished).await?;
                 last = slot.value.clone();
                 if let Some(at) = frame.slots.borrow_mut().get_mut(i) {
                     *at = Some(slot);
@@ -44,6 +56,28 @@ impl<'a> Run<'a> {
                 None => Ok(last),
             }
         })
+    }
+
+    /// The value of a stage, or of what stands in for it, as whoever follows the run sees it.
+    async fn followed(
+        &self,
+        frame: &Rc<Frame>,
+        id: NodeId,
+        node: &'a Node,
+        place: Placed<'_>,
+    ) -> Result<Slot, Failure> {
+        let Some(watch) = self.watch else { return self.stage(frame, id, node, place).await };
+        let input = self.handed_on(frame, node);
+        let slot = match watch.stand_in(id) {
+            Some(answer) => self.mocked(node, answer).await.map(|value| Slot { value, tainted: None }),
+            None => self.stage(frame, id, node, place).await,
+        };
+        match &slot {
+            Ok(slot) => watch.gave(id, input.as_ref(), &slot.value),
+            Err(Failure::Failed(diagnostic)) => watch.failed(id, input.as_ref(), &diagnostic.message),
+            Err(Failure::Stopped) => {}
+        }
+        slot
     }
 
     pub(super) fn reach<'f>(&'f self, frame: &'f Frame) -> Reach<'f> {
@@ -76,6 +110,9 @@ impl<'a> Run<'a> {
             },
             NodeKind::File(files) => files.text()?,
             NodeKind::Files(files) => files.documents()?,
+            NodeKind::Embed(embedder) => self.embed(frame, id, node, *embedder).await?,
+            NodeKind::Split(split) => self.split(frame, node, *split)?,
+            NodeKind::Retrieve(retrieve) => self.retrieve(frame, id, node, retrieve, place).await?,
             NodeKind::Exec(exec) => self.exec(frame, node, exec).await?,
             NodeKind::Parse(parser) => {
                 let left = self.left(frame, node).value;
@@ -226,6 +263,9 @@ fn stage_name(kind: &NodeKind) -> &'static str {
         NodeKind::Fill => "fill",
         NodeKind::File(_) => "file",
         NodeKind::Files(_) => "files",
+        NodeKind::Embed(_) => "embed",
+        NodeKind::Split(_) => "split",
+        NodeKind::Retrieve(_) => "retrieve",
         NodeKind::Exec(_) => "exec",
         NodeKind::Ask(_) => "ask",
         NodeKind::Parse(_) => "parse",
@@ -244,12 +284,15 @@ fn stage_name(kind: &NodeKind) -> &'static str {
 /// The longest value in an event, in characters.
 const BRIEF: usize = 200;
 
-/// A value as events show it. Long texts are cut before they are copied.
-pub fn brief(value: &Value) -> String {
+/// A value as events show it. Long texts are cut before they are copied, where no secret could be cut in two.
+pub fn brief(value: &Value, secrets: &[Secret]) -> String {
     match value {
-        Value::Text(text) => cut(text),
-        Value::Message(message) => cut(&message.text),
-        other => other.show(BRIEF),
+        Value::Text(text) if secrets.is_empty() => cut(text),
+        Value::Message(message) if secrets.is_empty() => cut(&message.text),
+        Value::Text(text) => cut(&redact(text, secrets)),
+        Value::Message(message) => cut(&redact(&message.text, secrets)),
+        other if secrets.is_empty() => other.show(BRIEF),
+        other => Value::from_json(&redact_json(other.to_json(), secrets)).show(BRIEF),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tree of a `.chain` file. One always comes out, whatever is wrong with the file.
 
+use super::test_decl::TestDecl;
 use crate::source::{FileId, Span};
 
 /// A file's declarations in written order.
@@ -101,6 +102,20 @@ pub enum DeclKind {
         /// A call, a name, or several with `??`.
         body: Pipeline,
     },
+    /// `embedder NAME = …`.
+    Embedder {
+        /// The name.
+        name: Ident,
+        /// A call or a name.
+        body: Pipeline,
+    },
+    /// `index NAME = …`.
+    Index {
+        /// The name.
+        name: Ident,
+        /// The pipeline that ends in `store`.
+        body: Pipeline,
+    },
     /// `prompt NAME = …` or `prompt NAME { … }`.
     Prompt {
         /// The name.
@@ -119,15 +134,10 @@ pub enum DeclKind {
         /// What it does.
         body: Pipeline,
     },
+    /// `test "…" { … }`.
+    Test(Box<TestDecl>),
     /// A bare pipeline.
     Bare(Pipeline),
-    /// A declaration that this version does not have yet.
-    Later {
-        /// Its keyword.
-        keyword: &'static str,
-        /// Its name.
-        name: Option<Ident>,
-    },
     /// A declaration that could not be read; its errors are reported.
     Broken {
         /// Its keyword, where it has one.

@@ -24,37 +24,37 @@ pub struct Builder<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-type P<'i> = Pair<'i, Rule>;
+pub(super) type P<'i> = Pair<'i, Rule>;
 
 impl Builder<'_> {
-    fn span(&self, pair: &P) -> Span {
+    pub(super) fn span(&self, pair: &P) -> Span {
         let span = pair.as_span();
         // Rules may take trailing blanks with them; they are no part of the place.
         let end = span.start() + span.as_str().trim_end().len();
         Span::new(self.file, self.base as usize + span.start(), self.base as usize + end)
     }
 
-    fn ident(&self, pair: &P) -> Ident {
+    pub(super) fn ident(&self, pair: &P) -> Ident {
         Ident { name: nfc(pair.as_str()), span: self.span(pair) }
     }
 
-    fn path(&self, pair: P) -> Path {
+    pub(super) fn path(&self, pair: P) -> Path {
         let span = self.span(&pair);
         Path { parts: pair.into_inner().map(|p| self.ident(&p)).collect(), span }
     }
 
-    fn str(&mut self, pair: &P) -> Str {
+    pub(super) fn str(&mut self, pair: &P) -> Str {
         let span = self.span(pair);
         strings::literal(pair.as_str(), span, self.diagnostics)
     }
 
-    fn expr(&self, pair: &P) -> ExprLit {
+    pub(super) fn expr(&self, pair: &P) -> ExprLit {
         let span = self.span(pair);
         let text = pair.as_str();
         ExprLit { text: text[2..text.len() - 2].to_owned(), start: span.start + 2, span }
     }
 
-    fn number(&self, pair: &P) -> Number {
+    pub(super) fn number(&self, pair: &P) -> Number {
         let unit = pair.clone().into_inner().next().map(|u| u.as_str().to_owned());
         let text = pair.as_str();
         let unit = unit.unwrap_or_else(|| {
@@ -88,10 +88,19 @@ impl Builder<'_> {
                 Some(body) => DeclKind::Model { name: self.ident(&first), body: self.pipeline(body) },
                 None => broken,
             },
+            Rule::embedder_decl => match rest.into_iter().next() {
+                Some(body) => DeclKind::Embedder { name: self.ident(&first), body: self.pipeline(body) },
+                None => broken,
+            },
+            Rule::index_decl => match rest.into_iter().next() {
+                Some(body) => DeclKind::Index { name: self.ident(&first), body: self.pipeline(body) },
+                None => broken,
+            },
             Rule::prompt_decl => match rest.into_iter().next() {
                 Some(body) => DeclKind::Prompt { name: self.ident(&first), body: self.prompt_body(body) },
                 None => broken,
             },
+            Rule::test_decl => self.test_decl(&first, rest),
             _ => self.chain_decl(&first, rest).unwrap_or(broken),
         }
     }
@@ -178,8 +187,7 @@ impl Builder<'_> {
         }
     }
 
-    fn prompt_entry(&mut self, pair: P) -> Option<PromptEntry> {
-        let inner = pair.into_inner().next()?;
+    fn prompt_entry(&mut self, inner: P) -> Option<PromptEntry> {
         let span = self.span(&inner);
         match inner.as_rule() {
             Rule::messages => {
@@ -219,29 +227,35 @@ impl Builder<'_> {
         Some(ExamplesEntry { rows: rows?, take, roles, span })
     }
 
-    fn pipeline(&mut self, pair: P) -> Pipeline {
+    pub(super) fn pipeline(&mut self, pair: P) -> Pipeline {
         let span = self.span(&pair);
-        Pipeline { stages: pair.into_inner().map(|s| self.stage(s)).collect(), span }
-    }
-
-    fn stage(&mut self, pair: P) -> Stage {
-        let span = self.span(&pair);
-        let (mut operands, mut alias) = (Vec::new(), None);
+        let mut stages: Vec<Stage> = Vec::new();
         for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::operand => operands.push(self.operand(part)),
-                Rule::name => alias = Some(self.ident(&part)),
-                _ => {}
+            let whole = self.span(&part);
+            match (part.as_rule(), stages.last_mut()) {
+                (Rule::fallback, Some(stage)) => {
+                    let operand = part.into_inner().next().map(|o| self.operand(o));
+                    stage.span = stage.span.to(whole);
+                    stage.operands.extend(operand);
+                    if let Some(alias) = &stage.alias {
+                        self.diagnostics.push(fallback_after_alias(alias, whole));
+                    }
+                }
+                (Rule::alias, Some(stage)) => {
+                    let Some(name) = part.into_inner().last().map(|n| self.ident(&n)) else { continue };
+                    stage.span = stage.span.to(whole);
+                    if let Some(first) = &stage.alias {
+                        self.diagnostics.push(second_alias(first, &name));
+                    }
+                    stage.alias = Some(name);
+                }
+                _ => stages.push(Stage { operands: vec![self.operand(part)], alias: None, span: whole }),
             }
         }
-        Stage { operands, alias, span }
+        Pipeline { stages, span }
     }
 
-    fn operand(&mut self, pair: P) -> Operand {
-        let span = self.span(&pair);
-        let Some(inner) = pair.into_inner().next() else {
-            return Operand { span, kind: OperandKind::List(Vec::new()) };
-        };
+    pub(super) fn operand(&mut self, inner: P) -> Operand {
         let span = self.span(&inner);
         let kind = match inner.as_rule() {
             Rule::expression => OperandKind::Expr(self.expr(&inner)),
@@ -249,7 +263,7 @@ impl Builder<'_> {
             Rule::raw => OperandKind::Raw(self.raw(inner)),
             Rule::number => OperandKind::Number(self.number(&inner)),
             Rule::list => OperandKind::List(inner.into_inner().map(|p| self.pipeline(p)).collect()),
-            Rule::map => OperandKind::Map(inner.into_inner().filter_map(|e| self.map_entry(e)).collect()),
+            Rule::map => OperandKind::Map(self.map(inner)),
             Rule::group => match inner.into_inner().next() {
                 Some(p) => OperandKind::Group(Box::new(self.pipeline(p))),
                 None => OperandKind::List(Vec::new()),
@@ -294,7 +308,7 @@ impl Builder<'_> {
         OperandKind::Call { path, args }
     }
 
-    fn arg(&mut self, pair: P) -> Option<Arg> {
+    pub(super) fn arg(&mut self, pair: P) -> Option<Arg> {
         let span = self.span(&pair);
         let (mut name, mut value) = (None, None);
         for part in pair.into_inner() {
@@ -306,52 +320,64 @@ impl Builder<'_> {
         Some(Arg { name, value: value?, span })
     }
 
-    fn map_entry(&mut self, pair: P) -> Option<MapEntry> {
-        let span = self.span(&pair);
-        let mut inner = pair.into_inner();
-        let first = inner.next()?;
-        if first.as_rule() == Rule::spread {
-            let of = first.into_inner().next()?;
-            let of = match of.as_rule() {
-                Rule::expression => SpreadOf::Expr(self.expr(&of)),
-                _ => SpreadOf::Name(self.path(of)),
-            };
-            return Some(MapEntry::Spread(Spread { of, span }));
-        }
-        let key = first.into_inner().next()?;
-        let key = if key.as_rule() == Rule::string {
-            let s = self.str(&key);
-            if s.text.contains("{{") {
-                self.diagnostics.push(Diagnostic::error(Code::E104, s.span, "a key is plain text, not a template"));
+    fn map(&mut self, pair: P) -> Vec<MapEntry> {
+        let mut entries = Vec::new();
+        let mut parts = pair.into_inner();
+        while let Some(first) = parts.next() {
+            if first.as_rule() == Rule::spread {
+                entries.extend(self.spread(first));
+            } else {
+                let (key, value) = (first.into_inner().next(), parts.next());
+                entries.extend(key.zip(value).map(|(k, v)| MapEntry::Pair(self.key(&k), self.pipeline(v))));
             }
-            Ident { name: s.text, span: s.span }
-        } else {
-            self.ident(&key)
+        }
+        entries
+    }
+
+    fn spread(&mut self, pair: P) -> Option<MapEntry> {
+        let span = self.span(&pair);
+        let of = pair.into_inner().next()?;
+        let of = match of.as_rule() {
+            Rule::expression => SpreadOf::Expr(self.expr(&of)),
+            _ => SpreadOf::Name(self.path(of)),
         };
-        Some(MapEntry::Pair(key, self.pipeline(inner.next()?)))
+        Some(MapEntry::Spread(Spread { of, span }))
+    }
+
+    fn key(&mut self, pair: &P) -> Ident {
+        if pair.as_rule() != Rule::string {
+            return self.ident(pair);
+        }
+        let s = self.str(pair);
+        if s.text.contains("{{") {
+            self.diagnostics.push(Diagnostic::error(Code::E104, s.span, "a key is plain text, not a template"));
+        }
+        Ident { name: s.text, span: s.span }
     }
 
     fn type_expr(&mut self, pair: P) -> TypeExpr {
         let span = self.span(&pair);
-        let mut parts: Vec<TypeExpr> = pair.into_inner().map(|p| self.type_post(p)).collect();
+        let mut parts: Vec<TypeExpr> = Vec::new();
+        for part in pair.into_inner() {
+            if part.as_rule() != Rule::optional {
+                parts.push(self.type_atom(part));
+                continue;
+            }
+            let mark = self.span(&part);
+            match parts.pop() {
+                Some(TypeExpr { span, kind: kind @ TypeKind::Optional(_) }) => {
+                    parts.push(TypeExpr { span: span.to(mark), kind });
+                }
+                Some(ty) => {
+                    parts.push(TypeExpr { span: ty.span.to(mark), kind: TypeKind::Optional(Box::new(ty)) });
+                }
+                None => {}
+            }
+        }
         match parts.len() {
             1 => parts.remove(0),
             _ => TypeExpr { span, kind: TypeKind::Union(parts) },
         }
-    }
-
-    fn type_post(&mut self, pair: P) -> TypeExpr {
-        let span = self.span(&pair);
-        let mut inner = pair.into_inner();
-        let atom = inner.next().and_then(|a| a.into_inner().next());
-        let mut ty = match atom {
-            Some(atom) => self.type_atom(atom),
-            None => TypeExpr { span, kind: TypeKind::Union(Vec::new()) },
-        };
-        if inner.next().is_some() {
-            ty = TypeExpr { span, kind: TypeKind::Optional(Box::new(ty)) };
-        }
-        ty
     }
 
     fn type_atom(&mut self, atom: P) -> TypeExpr {
@@ -380,7 +406,18 @@ impl Builder<'_> {
     }
 }
 
-fn is_keyword(rule: Rule) -> bool {
+fn second_alias(first: &Ident, second: &Ident) -> Diagnostic {
+    Diagnostic::error(Code::E104, second.span, "a value gets one name")
+        .also(first.span, format!("it is `{}` already", first.name))
+}
+
+fn fallback_after_alias(alias: &Ident, fallback: Span) -> Diagnostic {
+    let message = format!("`??` cannot follow `as {}`: the name is given to what all of `a ?? b` comes to", alias.name);
+    Diagnostic::error(Code::E104, fallback, message)
+        .help(format!("write `a ?? b as {0}`, or put the named part in brackets: `(a as {0}) ?? b`", alias.name))
+}
+
+pub(super) fn is_keyword(rule: Rule) -> bool {
     matches!(
         rule,
         Rule::kw_use
@@ -388,11 +425,23 @@ fn is_keyword(rule: Rule) -> bool {
             | Rule::kw_secret
             | Rule::kw_type
             | Rule::kw_model
+            | Rule::kw_embedder
+            | Rule::kw_index
             | Rule::kw_prompt
             | Rule::kw_chain
             | Rule::kw_as
             | Rule::kw_match
             | Rule::kw_raw
             | Rule::kw_messages
+            | Rule::kw_test
+            | Rule::kw_from
+            | Rule::kw_mock
+            | Rule::kw_swap
+            | Rule::kw_runs
+            | Rule::kw_rows
+            | Rule::kw_pass
+            | Rule::kw_tags
+            | Rule::kw_skip
+            | Rule::kw_only
     )
 }

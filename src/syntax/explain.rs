@@ -80,7 +80,14 @@ fn shorten(text: &str) -> String {
 fn expected(error: &pest::error::Error<Rule>) -> String {
     let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return "something else".to_owned() };
     let mut words: Vec<&str> = Vec::new();
-    for rule in positives {
+    let mut positives = positives.clone();
+    for (parts, word) in WHOLES {
+        if parts[..2].iter().all(|part| positives.contains(part)) {
+            positives.retain(|rule| !parts.contains(rule));
+            words.push(word);
+        }
+    }
+    for rule in &positives {
         let word = name(*rule);
         if !word.is_empty() && !words.contains(&word) {
             words.push(word);
@@ -105,27 +112,81 @@ fn expected(error: &pest::error::Error<Rule>) -> String {
     }
 }
 
+/// What one word says where any of several rules would do, which the first two show.
+const WHOLES: &[(&[Rule], &str)] = &[
+    (
+        &[
+            Rule::group,
+            Rule::list,
+            Rule::string,
+            Rule::expression,
+            Rule::map,
+            Rule::match_,
+            Rule::kw_match,
+            Rule::raw,
+            Rule::kw_raw,
+            Rule::call,
+            Rule::path,
+            Rule::name,
+            Rule::number,
+        ],
+        "a stage",
+    ),
+    (
+        &[Rule::type_group, Rule::type_list, Rule::type_call, Rule::path, Rule::name, Rule::string, Rule::number],
+        "a type",
+    ),
+    (
+        &[Rule::messages, Rule::examples, Rule::kw_messages, Rule::kw_examples, Rule::role, Rule::name],
+        "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`",
+    ),
+    (
+        &[
+            Rule::expect_line,
+            Rule::set_line,
+            Rule::mock_line,
+            Rule::swap_line,
+            Rule::runs_line,
+            Rule::rows_line,
+            Rule::tags_line,
+            Rule::skip_line,
+            Rule::only_line,
+            Rule::name,
+            Rule::kw_expect,
+            Rule::kw_warn,
+            Rule::kw_mock,
+            Rule::kw_swap,
+            Rule::kw_runs,
+            Rule::kw_rows,
+            Rule::kw_tags,
+            Rule::kw_skip,
+            Rule::kw_only,
+        ],
+        "a line of a test (`NAME = value`, `expect`, `warn`, `mock`, `swap`, `runs`, `rows`, `tags`, `skip`, `only`)",
+    ),
+    (&[Rule::key, Rule::spread, Rule::name, Rule::string], "`key: …`"),
+];
+
 const PUNCTUATION: &[&str] = &["`|`", "`??`", "`=`", "`:`", "`)`", "`]`", "`}`", "`->`", "`=>`", "`{`", "`(`", "`,`"];
 
 /// A rule in words; empty where naming it helps nobody.
 fn name(rule: Rule) -> &'static str {
     match rule {
-        Rule::operand | Rule::stage | Rule::pipeline => "a stage",
+        Rule::pipeline => "a stage",
         Rule::name => "a name",
         Rule::path => "a name",
-        Rule::type_ | Rule::type_post | Rule::type_atom => "a type",
+        Rule::type_ => "a type",
         Rule::string => "a string",
         Rule::number => "a number",
         Rule::expression => "`{{ … }}`",
-        Rule::key | Rule::entry => "`key: …`",
-        Rule::kw_as => "`as`",
+        Rule::key => "`key: …`",
+        Rule::alias | Rule::kw_as => "`as`",
+        Rule::fallback => "`??`",
         Rule::record => "`{ fields }`",
         Rule::prompt_block => "`{ … }`",
         Rule::args | Rule::params => "`(`",
         Rule::arm => "`value => …`",
-        Rule::role | Rule::prompt_entry => {
-            "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`"
-        }
+        Rule::role => "a role with its text (`system`, `user` or `assistant`), `messages` or `examples`",
         Rule::image => "`image(\"…\")`",
         Rule::selection => "`{ names }`",
         Rule::param => "`name: type`",
@@ -134,6 +195,11 @@ fn name(rule: Rule) -> &'static str {
         Rule::result => "`-> type`",
         Rule::raw | Rule::kw_raw => "`raw \"…\"`",
         Rule::arg => "an argument",
+        Rule::claim | Rule::check => "what must hold, as `contains \"x\"`",
+        Rule::bound | Rule::comparison => "a bound, as `< 5`",
+        Rule::kw_pass => "`pass`",
+        Rule::kw_for => "`for`",
+        Rule::kw_from => "`from`",
         Rule::EOI => "the end of the declaration",
         _ => "",
     }
@@ -160,7 +226,7 @@ fn hint(rest: &str, before: &str, chunk: &Chunk) -> Option<String> {
     }
     match chunk.keyword {
         Some("var") if !before.contains(':') => Some("a variable is declared as `var name: type = default`".to_owned()),
-        Some("chain" | "model") if !before.contains('=') => {
+        Some("chain" | "model" | "embedder" | "index") if !before.contains('=') => {
             Some(format!("it is declared as `{} name = …`", chunk.keyword.unwrap_or_default()))
         }
         _ => None,

@@ -2,11 +2,14 @@
 
 pub mod ast;
 mod build;
+mod build_test;
 mod explain;
 mod print;
+mod print_test;
 mod rules;
 mod scanner;
 mod strings;
+pub mod test_decl;
 
 use std::sync::{PoisonError, RwLock};
 
@@ -21,24 +24,68 @@ use build::Builder;
 pub use build::nfc;
 pub use print::print;
 use rules::{Grammar, Rule};
+use scanner::Scan;
 pub use scanner::{KEYWORDS, MAX_DEPTH};
+
+/// From this many bytes on, the declarations of a file are read by several threads.
+const MANY: usize = 64 * 1024;
+
+/// The stack of such a thread, in bytes: enough for brackets nested as deeply as the scanner allows.
+const STACK: usize = 16 << 20;
 
 /// Reads a file's text. A tree always comes out; what is wrong with the text comes with it.
 pub fn parse(id: FileId, text: &str) -> (File, Vec<Diagnostic>) {
-    let scan = scanner::scan(id, text);
-    let mut diagnostics = scan.diagnostics;
+    let mut scan = scanner::scan(id, text);
+    let mut diagnostics = std::mem::take(&mut scan.diagnostics);
     let mut decls = Vec::with_capacity(scan.chunks.len());
-    for chunk in &scan.chunks {
-        let doc = doc_above(text, &scan.comments, chunk.span.start);
-        let kind = if chunk.broken {
-            broken(text, chunk)
-        } else {
-            parse_chunk(id, text, chunk, &scan.comments, &mut diagnostics)
-        };
-        decls.push(Decl { doc, span: chunk.span, kind });
+    for (some, wrong) in shares(id, text, &scan) {
+        decls.extend(some);
+        diagnostics.extend(wrong);
     }
     let doc = file_doc(text, &scan.comments, decls.first().map(|d| d.span.start));
     (File { id, doc, decls, comments: scan.comments }, diagnostics)
+}
+
+/// Declarations and what is wrong with them.
+type Share = (Vec<Decl>, Vec<Diagnostic>);
+
+/// All declarations in order: each stands for itself, so that the processors can share those of a large file.
+fn shares(id: FileId, text: &str, scan: &Scan) -> Vec<Share> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    if text.len() < MANY || threads == 1 {
+        return vec![share(id, text, scan, &scan.chunks)];
+    }
+    let size = scan.chunks.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let (first, others) = scan.chunks.split_at(size.min(scan.chunks.len()));
+        let started: Vec<_> = others
+            .chunks(size)
+            .map(|chunks| {
+                let thread = std::thread::Builder::new().stack_size(STACK);
+                (chunks, thread.spawn_scoped(scope, move || share(id, text, scan, chunks)).ok())
+            })
+            .collect();
+        let mut shares = vec![share(id, text, scan, first)];
+        for (chunks, thread) in started {
+            // Where no thread could be started, its share is read here.
+            let read = thread.and_then(|thread| thread.join().ok());
+            shares.push(read.unwrap_or_else(|| share(id, text, scan, chunks)));
+        }
+        shares
+    })
+}
+
+fn share(id: FileId, text: &str, scan: &Scan, chunks: &[scanner::Chunk]) -> Share {
+    let mut diagnostics = Vec::new();
+    let decls = chunks.iter().map(|chunk| {
+        let doc = doc_above(text, &scan.comments, chunk.span.start);
+        let kind = match chunk.broken {
+            true => broken(text, chunk),
+            false => parse_chunk(id, text, chunk, scan, &mut diagnostics),
+        };
+        Decl { doc, span: chunk.span, kind }
+    });
+    (decls.collect(), diagnostics)
 }
 
 /// Reads a pipeline from the command line: `-e` or the right side of `--model`.
@@ -49,7 +96,7 @@ pub fn parse_pipeline(id: FileId, text: &str, span: Span) -> Result<ast::Pipelin
     }
     let chunk = scanner::Chunk { span, keyword: None, broken: false };
     let mut diagnostics = Vec::new();
-    let kind = parse_chunk(id, text, &chunk, &[], &mut diagnostics);
+    let kind = parse_chunk(id, text, &chunk, &scan, &mut diagnostics);
     match kind {
         DeclKind::Bare(pipeline) if diagnostics.is_empty() => Ok(pipeline),
         _ => Err(diagnostics),
@@ -60,18 +107,13 @@ fn parse_chunk(
     id: FileId,
     text: &str,
     chunk: &scanner::Chunk,
-    comments: &[Comment],
+    scan: &Scan,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> DeclKind {
-    let source = &text[chunk.span.start as usize..chunk.span.end as usize];
-    if let Some(keyword @ ("embedder" | "index" | "test")) = chunk.keyword {
-        let (name, _) = declared(text, chunk);
-        return DeclKind::Later { keyword, name };
-    }
     let rule = if chunk.keyword.is_some() { Rule::declaration } else { Rule::bare };
-    match grammar(rule, source) {
+    match grammar(rule, &scan.source(text, chunk)) {
         Ok(mut pairs) => {
-            let mut builder = Builder { file: id, base: chunk.span.start, text, comments, diagnostics };
+            let mut builder = Builder { file: id, base: chunk.span.start, text, comments: &scan.comments, diagnostics };
             match pairs.next() {
                 Some(pair) => builder.declaration(pair),
                 None => broken(text, chunk),

@@ -6,9 +6,9 @@ use super::build::nfc;
 use super::strings;
 
 /// What stands before an entry of a block.
-const INDENT: &str = "  ";
+pub(super) const INDENT: &str = "  ";
 
-/// The file as text. Declarations that could not be read, or that this version does not have, are copied from `source`,
+/// The file as text. Declarations that could not be read are copied from `source`,
 /// the text that the tree was read from.
 pub fn print(file: &File, source: &str) -> String {
     let mut out = String::new();
@@ -24,7 +24,7 @@ pub fn print(file: &File, source: &str) -> String {
             docs(&mut out, doc, "");
         }
         match &decl.kind {
-            DeclKind::Later { .. } | DeclKind::Broken { .. } => {
+            DeclKind::Broken { .. } => {
                 out.push_str(source.get(decl.span.start as usize..decl.span.end as usize).unwrap_or_default());
             }
             kind => declaration(&mut out, kind),
@@ -73,6 +73,14 @@ fn declaration(out: &mut String, kind: &DeclKind) {
             words(out, &["model ", &name.name, " = "]);
             pipeline(out, body);
         }
+        DeclKind::Embedder { name, body } => {
+            words(out, &["embedder ", &name.name, " = "]);
+            pipeline(out, body);
+        }
+        DeclKind::Index { name, body } => {
+            words(out, &["index ", &name.name, " = "]);
+            pipeline(out, body);
+        }
         DeclKind::Prompt { name, body } => {
             words(out, &["prompt ", &name.name]);
             prompt_body(out, body);
@@ -92,16 +100,17 @@ fn declaration(out: &mut String, kind: &DeclKind) {
             pipeline(out, body);
         }
         DeclKind::Bare(body) => pipeline(out, body),
-        DeclKind::Later { .. } | DeclKind::Broken { .. } => {}
+        DeclKind::Test(test) => super::print_test::test(out, test),
+        DeclKind::Broken { .. } => {}
     }
 }
 
-fn words(out: &mut String, words: &[&str]) {
+pub(super) fn words(out: &mut String, words: &[&str]) {
     out.extend(words.iter().copied());
 }
 
 /// Items with commas between.
-fn list<T>(out: &mut String, items: &[T], mut print: impl FnMut(&mut String, &T)) {
+pub(super) fn list<T>(out: &mut String, items: &[T], mut print: impl FnMut(&mut String, &T)) {
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
@@ -245,7 +254,7 @@ fn examples(out: &mut String, entry: &ExamplesEntry) {
     out.push_str(" }");
 }
 
-fn pipeline(out: &mut String, pipeline: &Pipeline) {
+pub(super) fn pipeline(out: &mut String, pipeline: &Pipeline) {
     for (i, stage) in pipeline.stages.iter().enumerate() {
         if i > 0 {
             out.push_str(" | ");
@@ -262,7 +271,7 @@ fn pipeline(out: &mut String, pipeline: &Pipeline) {
     }
 }
 
-fn operand(out: &mut String, operand: &Operand) {
+pub(super) fn operand(out: &mut String, operand: &Operand) {
     match &operand.kind {
         OperandKind::Text(text) => string(out, text),
         OperandKind::Raw(text) => {
@@ -335,14 +344,14 @@ fn match_expr(out: &mut String, choice: &MatchExpr) {
     out.push_str(" }");
 }
 
-fn arg(out: &mut String, arg: &Arg) {
+pub(super) fn arg(out: &mut String, arg: &Arg) {
     if let Some(name) = &arg.name {
         words(out, &[&name.name, ": "]);
     }
     pipeline(out, &arg.value);
 }
 
-fn path(out: &mut String, path: &Path) {
+pub(super) fn path(out: &mut String, path: &Path) {
     for (i, part) in path.parts.iter().enumerate() {
         if i > 0 {
             out.push('.');
@@ -351,11 +360,11 @@ fn path(out: &mut String, path: &Path) {
     }
 }
 
-fn number(out: &mut String, number: &Number) {
+pub(super) fn number(out: &mut String, number: &Number) {
     words(out, &[&number.digits, &number.unit]);
 }
 
-fn expression(out: &mut String, expr: &ExprLit) {
+pub(super) fn expression(out: &mut String, expr: &ExprLit) {
     words(out, &["{{", &expr.text, "}}"]);
 }
 
@@ -384,7 +393,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// A string: over several lines where its text has some and nothing forbids it.
-fn string(out: &mut String, string: &Str) {
+pub(super) fn string(out: &mut String, string: &Str) {
     let text = &string.text;
     if !text.contains('\n') || text.contains('\r') || text.contains("\"\"\"") {
         return plain(out, text);

@@ -6,6 +6,9 @@
 
 mod quoting;
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use unicode_ident::{is_xid_continue, is_xid_start};
 
 use super::ast::Comment;
@@ -37,8 +40,30 @@ pub struct Scan {
     pub chunks: Vec<Chunk>,
     /// The comments in order.
     pub comments: Vec<Comment>,
+    /// Bytes that the grammar reads as spaces: comments, tabs and carriage returns outside of strings, in order.
+    pub blanks: Vec<Range<usize>>,
     /// What is wrong.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Scan {
+    /// The text of `chunk` as the grammar reads it, each byte at its place.
+    pub fn source<'t>(&self, text: &'t str, chunk: &Chunk) -> Cow<'t, str> {
+        let (start, end) = (chunk.span.start as usize, chunk.span.end as usize);
+        let first = self.blanks.partition_point(|blank| blank.end <= start);
+        let mut at = start;
+        let mut source = String::new();
+        for blank in self.blanks[first..].iter().take_while(|blank| blank.start < end) {
+            source.push_str(&text[at..blank.start]);
+            at = blank.end.min(end);
+            source.extend(std::iter::repeat_n(' ', at - blank.start));
+        }
+        if at == start {
+            return Cow::Borrowed(&text[start..end]);
+        }
+        source.push_str(&text[at..end]);
+        Cow::Owned(source)
+    }
 }
 
 /// Scans a file's text.
@@ -101,7 +126,8 @@ impl Scanner<'_> {
                     self.at += 1;
                     line_start = true;
                 }
-                b' ' | b'\t' | b'\r' => self.at += 1,
+                b' ' => self.at += 1,
+                b'\t' | b'\r' => self.blank(),
                 b'#' => self.comment(),
                 _ => self.token(),
             }
@@ -130,13 +156,23 @@ impl Scanner<'_> {
         let end = start + self.text[start..self.at].trim_end().len();
         let doc = self.text[start..end].starts_with("##");
         self.out.comments.push(Comment { span: self.span(start, end), doc });
+        self.out.blanks.push(start..self.at);
+    }
+
+    fn blank(&mut self) {
+        self.out.blanks.push(self.at..self.at + 1);
+        self.at += 1;
     }
 
     /// Decides at a line's first token whether a declaration begins there.
     fn begin_line(&mut self) {
         let start = self.at;
-        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\r')) {
-            self.at += 1;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ') => self.at += 1,
+                Some(b'\t' | b'\r') => self.blank(),
+                _ => break,
+            }
         }
         let column = self.at - start;
         let Some(byte) = self.bytes.get(self.at).copied() else { return };

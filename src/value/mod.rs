@@ -12,6 +12,7 @@ mod secret;
 mod shown;
 mod tool;
 mod types;
+mod veil;
 
 pub use constraint::Constraint;
 pub use data::{Duration, Value, nearest};
@@ -20,6 +21,7 @@ pub use image::{Image, base64, from_base64, media_type};
 pub use message::{Answer, Finish, Message, Request, RequestInput, Role, Segment, Tainted, Usage};
 pub use recursive::Recursive;
 pub use schema_import::{SchemaError, from_json_schema};
-pub use secret::{Secret, redact};
+pub use secret::{Secret, redact, redact_json};
 pub use tool::{ToolCall, ToolReply};
 pub use types::{Field, Literal, Record, Type, TypeError};
+pub use veil::Veil;

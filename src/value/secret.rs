@@ -28,3 +28,15 @@ pub fn redact(text: &str, secrets: &[Secret]) -> String {
     }
     out
 }
+
+/// The same in every text of a JSON value, keys included.
+pub fn redact_json(json: serde_json::Value, secrets: &[Secret]) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match json {
+        _ if secrets.is_empty() => json,
+        Json::String(text) => Json::from(redact(&text, secrets)),
+        Json::Array(items) => items.into_iter().map(|item| redact_json(item, secrets)).collect(),
+        Json::Object(map) => map.into_iter().map(|(k, v)| (redact(&k, secrets), redact_json(v, secrets))).collect(),
+        other => other,
+    }
+}

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[cfg(unix)]
+mod callbacks;
 mod cases;
 mod command;
 mod conformance;
@@ -25,14 +27,17 @@ mod model;
 mod mutations;
 #[path = "../support/ollama.rs"]
 mod ollama;
+mod otlp;
 #[cfg(unix)]
 mod outside;
 mod pipelines;
 mod printing;
 mod process;
 mod reference;
+mod replay;
 #[path = "../support/server.rs"]
 mod server;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -79,7 +84,12 @@ fn main() {
     trials.extend(hostile::trials());
     trials.extend(mutations::trials());
     trials.extend(printing::trials());
+    trials.extend(otlp::trials());
     trials.extend(reference::trials());
+    trials.extend(replay::trials());
+    trials.extend(traces::trials());
+    #[cfg(unix)]
+    trials.extend(callbacks::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
     #[cfg(feature = "local")]

@@ -138,6 +138,7 @@ fn examples() -> Outcome {
     let temp = crate::examples::folder()?;
     let run = |file: &str, model: &str| {
         let args = [file, "--var", "word=potato", "--model", model];
+        let args = [&args[..], crate::examples::other_embedder(file)].concat();
         succeed(Call::new(temp.path())?.with_models().args(args).limit(300).run()?)
     };
     let model = "local(\"smollm2:135m\", max_tokens: 40)";

@@ -236,7 +236,7 @@ impl Random {
     }
 
     fn declaration(&mut self) -> DeclKind {
-        match self.below(8) {
+        match self.below(10) {
             0 => match self.maybe(Self::ident) {
                 Some(alias) => DeclKind::Use { path: self.str(), alias: Some(alias), names: Vec::new() },
                 None => DeclKind::Use { path: self.str(), alias: None, names: self.some(1, 3, Self::ident) },
@@ -249,7 +249,9 @@ impl Random {
                 DeclKind::Type { name: self.ident(), body: TypeBody::Record(fields) }
             }
             5 => DeclKind::Model { name: self.ident(), body: self.pipeline(1) },
-            6 => DeclKind::Prompt { name: self.ident(), body: self.prompt() },
+            6 => DeclKind::Embedder { name: self.ident(), body: self.pipeline(1) },
+            7 => DeclKind::Index { name: self.ident(), body: self.pipeline(2) },
+            8 => DeclKind::Prompt { name: self.ident(), body: self.prompt() },
             _ => DeclKind::Chain {
                 name: self.ident(),
                 params: self.maybe(|r| r.some(0, 3, Self::param)),

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::super::cell::{OptionCell, OptionEntry};
 use super::super::data;
 use super::super::lower::Lowerer;
-use super::super::paths::within;
+use super::super::paths::{PathError, within};
 use super::super::scope::Scope;
 use super::super::templating::Place;
 use super::super::values::{constant, convert, duration};
@@ -16,7 +16,7 @@ use crate::config::Origin;
 use crate::diag::{Code, Diagnostic};
 use crate::providers::{self, OptionKind, OptionSpec, OptionValue, Spec};
 use crate::source::{Span, read_text};
-use crate::syntax::ast::{self, Arg, Operand, OperandKind, Pipeline};
+use crate::syntax::ast::{Arg, Operand, OperandKind, Path as Named, Pipeline};
 use crate::value::{Value, nearest};
 
 impl Lowerer<'_> {
@@ -54,6 +54,18 @@ impl Lowerer<'_> {
         fine
     }
 
+    /// Whether a path that stands in a file lies in its project. One that is not there is for a run to miss.
+    fn confined(&mut self, cell: &OptionCell, span: Span) -> bool {
+        let OptionCell::Constant(OptionValue::Value(Value::Text(written))) = cell else { return true };
+        match within(&self.settings.project, self.base(), written) {
+            Err(error @ PathError::Outside(..)) => {
+                self.error(error.diagnostic(written, span));
+                false
+            }
+            _ => true,
+        }
+    }
+
     fn argument(&mut self, entry: &mut ModelEntry, arg: &Arg, stand: &Stand) -> bool {
         let spec = &entry.spec.argument;
         if let Some((_, first)) = &entry.argument {
@@ -64,8 +76,9 @@ impl Lowerer<'_> {
         }
         match self.option(spec, &arg.value, stand) {
             Some(cell) => {
+                let fine = !stand.in_file || spec.kind != OptionKind::Path || self.confined(&cell, arg.span);
                 entry.argument = Some((cell, arg.span));
-                true
+                fine
             }
             None => false,
         }
@@ -96,6 +109,10 @@ impl Lowerer<'_> {
                     }
                 }
             }
+            (OperandKind::Text(text), OptionKind::Path) if text.text.contains("{{") || text.text.contains("{%") => {
+                return self.no_variable(spec, operand.span);
+            }
+            (OperandKind::Expr(_), OptionKind::Path) => return self.no_variable(spec, operand.span),
             (OperandKind::Text(text), _) if text.text.contains("{{") || text.text.contains("{%") => {
                 if !stand.in_file {
                     return self.no_template(operand.span);
@@ -179,12 +196,19 @@ impl Lowerer<'_> {
         data::read(Path::new(written), &text).map_err(|e| wrong(e.to_string()))
     }
 
+    fn no_variable(&mut self, spec: &OptionSpec, span: Span) -> Option<OptionCell> {
+        let message = format!("`{}` wants {}: no variable stands in it", spec.name, spec.kind.describe());
+        let help = "`--model 'NAME=replay(\"FILE\")'` names another one on the command line";
+        self.error(Diagnostic::error(Code::E209, span, message).help(help));
+        None
+    }
+
     fn no_template(&mut self, span: Span) -> Option<OptionCell> {
         self.error(Diagnostic::error(Code::E209, span, "outside a file an option is a plain value"));
         None
     }
 
-    fn secret(&mut self, spec: &OptionSpec, path: &ast::Path) -> Option<OptionCell> {
+    fn secret(&mut self, spec: &OptionSpec, path: &Named) -> Option<OptionCell> {
         let name = path.text();
         if self.declarations.secrets.contains_key(name.as_str()) {
             if spec.kind == OptionKind::Secret {

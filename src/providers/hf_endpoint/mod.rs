@@ -1,6 +1,7 @@
 //! `hf-endpoint`: models behind Hugging Face's router, and inference endpoints of one's own. Messages go to OpenAI's API
 //! there; raw text goes to text generation, which endpoints that run TGI have.
 
+mod embed;
 mod errors;
 mod generate;
 mod options;
@@ -11,19 +12,21 @@ mod recorded_tests;
 
 use std::sync::Arc;
 
+pub use self::embed::EMBEDDER;
 pub use self::errors::{NO_TOKEN, no_token, refusal};
 use self::generate::Generate;
 use self::place::Where;
 pub use self::place::is_hugging_face;
 use super::instruct::{self, Instruct};
 use super::openai::{Chat, dialect::Dialect};
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Said, Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Request, RequestInput, Secret, Value};
 
 /// The description of `hf-endpoint`.
@@ -44,6 +47,7 @@ pub static SPEC: Spec = Spec {
         tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
+        RATE_OPTIONS,
         REPEATABLE,
         CALL_OPTIONS,
     ],
@@ -227,6 +231,14 @@ impl Provider for Endpoint {
             Ok(provider) => provider.generate(request, prepared, sink),
             Err(error) => Box::pin(async { Err(error) }),
         }
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        self.any()?.server()
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        self.any()?.beyond()
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -57,7 +57,7 @@ pub static OPTIONS: &[OptionSpec] = &[
 
 const TOOL_CHOICE: &str = "`options: { tool_choice: \"required\" }` sends it as it stands";
 const STREAMS: &str = "answers always stream where the result is text: leave it out";
-const CALLBACKS: &str = "a chain has no callbacks; a run shows what happens by itself: leave it out";
+const CALLBACKS: &str = "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out";
 const FIRST: &str = "the repository is the first argument: `hf-endpoint(\"mistralai/Mistral-7B-Instruct-v0.3\")`; an address of one's own is `endpoint_url:`";
 
 /// Spellings from elsewhere that are refused with a word on what to do instead.

@@ -12,6 +12,7 @@ use super::options;
 use crate::config::Context;
 use crate::event::Sink;
 use crate::net::Response;
+use crate::providers::embed::longest;
 use crate::providers::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
 use crate::providers::{
     Batches, BoxFuture, Build, Embedder, Embeddings, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec,
@@ -115,10 +116,13 @@ impl OllamaEmbedder {
         let model = &self.link.server.model;
         let tags = self.link.aside("/api/tags", None).await?;
         let digest = tags.and_then(|body| errors::digest_of(&body, model));
+        // Without a digest, another server may have another model under the name.
+        let server = digest.is_none().then(|| self.link.server.base.to_string());
         let known = json!({
             "provider": "ollama",
             "model": model,
             "digest": digest,
+            "server": server,
             "dimensions": self.dimensions,
             "options": self.wire.get("options"),
         });
@@ -219,13 +223,8 @@ impl OllamaEmbedder {
     }
 
     fn too_long(&self, texts: &[String]) -> ProviderError {
-        let longest = texts.iter().max_by_key(|t| t.len());
-        let (letters, begin) =
-            longest.map_or((0, String::new()), |t| (t.chars().count(), t.chars().take(40).collect()));
         let model = &self.link.server.model;
-        let message = format!(
-            "a text does not fit the context window of `{model}`: the longest has {letters} characters and begins {begin:?}"
-        );
+        let message = format!("a text does not fit the context window of `{model}`: {}", longest(texts));
         ProviderError::new(ErrorKind::Overflow, message)
             .help("`split(chars: 800)` before it makes pieces; a text is never cut in silence")
             .help("`num_ctx:` on the embedder widens the window, as far as the model goes")

@@ -22,6 +22,14 @@ pub struct Server {
     pub has_key: bool,
 }
 
+impl Server {
+    /// Whether the model's name says that a local Ollama passes it on to its cloud.
+    pub fn is_cloud(&self) -> bool {
+        let model = self.model.to_ascii_lowercase();
+        model.rsplit_once(':').is_some_and(|(_, tag)| tag == "cloud" || tag.ends_with("-cloud"))
+    }
+}
+
 /// A failure of HTTP before the answer began.
 pub fn from_failure(failure: Failure, server: &Server) -> ProviderError {
     let kind = match failure.kind {

@@ -145,8 +145,7 @@ impl Link {
         if !self.server.offline {
             return Ok(());
         }
-        let model = self.server.model.to_ascii_lowercase();
-        if model.rsplit_once(':').is_some_and(|(_, tag)| tag == "cloud" || tag.ends_with("-cloud")) {
+        if self.server.is_cloud() {
             return Err(errors::cloud(&self.server.model, None));
         }
         // A server that cannot tell gets the call itself, whose error says more.

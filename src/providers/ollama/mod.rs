@@ -22,13 +22,14 @@ use self::link::Link;
 use self::options::Wire;
 use self::shown::Shown;
 use super::instruct::{self, Instruct};
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Finish, Image, Request, RequestInput, Secret, Usage};
 
 /// The description of `ollama`.
@@ -45,6 +46,7 @@ pub static SPEC: Spec = Spec {
         tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
+        RATE_OPTIONS,
         REPEATABLE,
         CALL_OPTIONS,
     ],
@@ -137,6 +139,14 @@ impl Provider for Ollama {
         let request = self.instruct.spoken(request)?;
         let (path, body) = body::of(&self.link.server.model, &self.wire, &request)?;
         Ok(Prepared::Http { url: self.link.server.base.at(path), body })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        self.link.server.is_cloud().then_some("Ollama's cloud")
     }
 
     fn secrets(&self) -> Vec<Secret> {

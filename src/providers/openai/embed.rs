@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::super::embed::longest;
 use super::super::loading::{Refusal, Sent};
 use super::super::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
 use super::super::{
@@ -254,13 +255,7 @@ impl OpenAiEmbedder {
     }
 
     fn too_long(&self, texts: &[String], said: &str) -> ProviderError {
-        let longest = texts.iter().max_by_key(|t| t.len());
-        let (letters, begin) =
-            longest.map_or((0, String::new()), |t| (t.chars().count(), t.chars().take(40).collect()));
-        let message = format!(
-            "a text does not fit `{}`: the longest has {letters} characters and begins {begin:?}; {said}",
-            self.link.server.model
-        );
+        let message = format!("a text does not fit `{}`: {}; {said}", self.link.server.model, longest(texts));
         let error = ProviderError::new(ErrorKind::Overflow, message)
             .help("`split(chars: 800)` before it makes pieces; a text is never cut in silence");
         if self.link.server.dialect == Dialect::LlamaServer {

@@ -6,7 +6,7 @@ mod body;
 pub(super) mod dialect;
 mod embed;
 pub(super) mod errors;
-mod link;
+pub(super) mod link;
 mod options;
 mod received;
 #[cfg(test)]
@@ -27,13 +27,14 @@ use self::received::Received;
 use self::stream::Reading;
 use super::instruct::{self, Instruct};
 use super::loading::Sent;
-use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, REPEATABLE, SERVER_OPTIONS};
+use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec, tools,
 };
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Finish, Request, Secret, Value};
 
 /// The description of `openai`.
@@ -50,6 +51,7 @@ pub static SPEC: Spec = Spec {
         tools::OPTIONS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
+        RATE_OPTIONS,
         REPEATABLE,
         CALL_OPTIONS,
     ],
@@ -199,6 +201,14 @@ impl Provider for Chat {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>> {
         Box::pin(async move { self.ask(request, prepared, sink).await.map_err(|error| error.redacted(sink)) })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
+    }
+
+    fn beyond(&self) -> Option<&'static str> {
+        (self.link.server.dialect == Dialect::Router).then_some("an inference provider")
     }
 
     fn secrets(&self) -> Vec<Secret> {

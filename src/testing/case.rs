@@ -1,0 +1,247 @@
+//! One run of a case: the plan with its mocks, followed, and what its expectations come to.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use indexmap::IndexMap;
+
+use super::log::{CaseRecord, Status, StepRecord};
+use super::observer::Observer;
+use super::prepare::Case;
+use super::snapshots::{Folder, Snapshots, slug};
+use super::verdict::{Ended, facts, shown};
+use crate::config::{Context, Origin, Setting};
+use crate::diag::Diagnostic;
+use crate::event::channel_unrecorded;
+use crate::plan::testing::{MockAnswer, Test};
+use crate::plan::{ModelId, Models, Plan, build_models_but};
+use crate::providers::mock::{Mock, Scripted};
+use crate::providers::{ModelConfig, OptionValue, Provider, fake};
+use crate::run::{Failure, Run};
+use crate::source::Sources;
+use crate::value::{Finish, Value};
+
+/// What a case runs in.
+pub struct Surroundings<'a> {
+    /// The file as given.
+    pub file: &'a str,
+    /// The texts.
+    pub sources: &'a Sources,
+    /// Environment and folders.
+    pub context: &'a Arc<Context>,
+    /// The file's snapshots.
+    pub snapshots: &'a Folder,
+}
+
+/// The longest text of a step in a record, in characters.
+const STEP: usize = 4_000;
+
+impl Surroundings<'_> {
+    /// Runs a case once; `run` is the number of the run, from 1, where there are several.
+    pub async fn run(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
+        let variant = &test.variants[case.variant];
+        let plan = &*variant.plan;
+        let observer = Observer::default();
+        let started = Instant::now();
+        let models = self.models(test, case, plan, &observer, run);
+        let outcome = match &models {
+            Ok(models) => value(plan, case, models, &observer, self.sources).await,
+            Err(wrong) => Err(told(wrong)),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let snapshots = Snapshots::new(self.snapshots.clone(), name(test, case, run));
+        let mut names = case.names.clone();
+        for (variable, value) in plan.variables.iter().zip(&case.variables) {
+            names.entry(variable.name.clone()).or_insert_with(|| value.clone());
+        }
+        let ended = Ended { plan, outcome, observer: &observer, names, seconds, snapshots: &snapshots };
+        let expected = ended.is_expected(&test.expectations);
+        let checks: Vec<_> = match expected {
+            true => test.expectations.iter().map(|e| ended.check(e, self.sources)).collect(),
+            false => Vec::new(),
+        };
+        let status = if !expected {
+            Status::Broken
+        } else if checks.iter().all(|c| c.pass || c.warn) {
+            Status::Passed
+        } else if snapshots.pending.get()
+            && checks.iter().filter(|c| !c.pass && !c.warn).all(|c| c.why.starts_with("no snapshot"))
+        {
+            Status::Unrecorded
+        } else {
+            Status::Failed
+        };
+        let counted = facts(&observer.calls());
+        CaseRecord {
+            file: self.file.to_owned(),
+            test: test.name.clone(),
+            line: self.sources.line_column(test.span).0,
+            row: case.row.clone(),
+            swapped: variant.swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
+            run,
+            status,
+            seconds,
+            output: ended.outcome.as_ref().ok().map(shown),
+            error: ended.outcome.as_ref().err().cloned(),
+            checks,
+            calls: counted.calls.unwrap_or(0),
+            replayed: 0,
+            input_tokens: counted.input_tokens,
+            output_tokens: counted.output_tokens,
+            steps: steps(plan, &observer),
+        }
+    }
+
+    /// The models of a run, mocks in their places.
+    fn models(
+        &self,
+        test: &Test,
+        case: &Case,
+        plan: &Plan,
+        observer: &Observer,
+        run: Option<u32>,
+    ) -> Result<Models, Vec<Diagnostic>> {
+        let mut stands: IndexMap<u32, (ModelConfig, Arc<dyn Provider>)> = IndexMap::new();
+        for mock in &test.mocks {
+            let (answers, always) = mock.value.answers(&case.names).map_err(|d| vec![*d])?;
+            let models = plan.named_models.iter().find(|(name, _)| *name == mock.name).map(|(_, ids)| ids.as_slice());
+            let Some(ids) = models else {
+                let nodes: Vec<_> = plan.labels.iter().filter(|(n, _)| *n == mock.name).map(|(_, id)| *id).collect();
+                observer.stand_in(&mock.name, &nodes, &answers, always);
+                continue;
+            };
+            let provider: Arc<dyn Provider> =
+                Arc::new(Mock::new(&mock.name, answers.iter().map(scripted).collect(), always));
+            for (i, entry) in plan.models.iter().enumerate() {
+                if ids.contains(&ModelId(i as u32)) || entry.name == mock.name {
+                    let config = ModelConfig {
+                        spec: &fake::SPEC,
+                        name: mock.name.clone(),
+                        argument: None,
+                        options: IndexMap::new(),
+                        base: entry.base.clone(),
+                    };
+                    stands.insert(i as u32, (config, provider.clone()));
+                }
+            }
+        }
+        let mut models = build_models_but(plan, &case.variables, self.context, &|id| stands.get(&id.0).cloned())?;
+        if let Some(run) = run.filter(|run| *run > 1) {
+            self.reseed(&mut models, run)?;
+        }
+        Ok(models)
+    }
+
+    /// Gives every model that has a seed another one for each run, so that runs differ where models do.
+    fn reseed(&self, models: &mut Models, run: u32) -> Result<(), Vec<Diagnostic>> {
+        for (config, provider) in models.configs.iter_mut().zip(&mut models.providers) {
+            // The answers of `fake` and of mocks are written.
+            if config.spec.name == fake::SPEC.name {
+                continue;
+            }
+            let Some(option) = config.spec.option("seed") else { continue };
+            let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
+            let value = OptionValue::Value(Value::Int(seed));
+            config.options.insert(option.name, Setting { value, origin: Origin::Default });
+            match crate::providers::build(config, self.context) {
+                Ok(made) => *provider = made,
+                Err(e) => {
+                    let diagnostic =
+                        Diagnostic::new(crate::diag::Severity::Error, crate::diag::Code::E209, None, e.message);
+                    return Err(vec![diagnostic]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn scripted(answer: &MockAnswer) -> Scripted {
+    match answer {
+        MockAnswer::Value(value) => Scripted::Text(text(value), Finish::Stop),
+        MockAnswer::Truncated(value) => Scripted::Text(text(value), Finish::Length),
+        MockAnswer::Fail(why) => Scripted::Fail(why.clone()),
+        MockAnswer::Delay(wait, inner) => Scripted::Delay(*wait, Box::new(scripted(inner))),
+    }
+}
+
+/// A value as a model would say it: text as it is, the rest as JSON.
+fn text(value: &Value) -> String {
+    value.as_text().map_or_else(|| value.to_json().to_string(), std::borrow::Cow::into_owned)
+}
+
+async fn value(
+    plan: &Plan,
+    case: &Case,
+    models: &Models,
+    observer: &Observer,
+    sources: &Sources,
+) -> Result<Value, String> {
+    let (sender, mut reader) = channel_unrecorded();
+    let run = Run::new(plan, &case.variables, models, case.stdin.clone(), sender).watched(observer);
+    let running = async move {
+        let out = run.value(|span| sources.place(span)).await;
+        drop(run);
+        out
+    };
+    let reading = async move { while reader.recv().await.is_some() {} };
+    let (outcome, ()) = tokio::join!(running, reading);
+    outcome.map_err(|failure| match failure {
+        Failure::Stopped => "the run was stopped".to_owned(),
+        Failure::Failed(diagnostic) => message(&diagnostic, sources),
+    })
+}
+
+/// A diagnostic as a line, with its place.
+fn message(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let place = diagnostic.span.map(|span| format!(" ({})", sources.place(span))).unwrap_or_default();
+    format!("{}{place}", diagnostic.message)
+}
+
+fn told(wrong: &[Diagnostic]) -> String {
+    wrong.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; ")
+}
+
+/// What tells a case from all others of the file, for the names of its snapshots.
+fn name(test: &Test, case: &Case, run: Option<u32>) -> String {
+    let mut name = slug(&test.name);
+    for swapped in &test.variants[case.variant].swapped {
+        name.push_str(&format!("--{}", slug(&format!("{}={}", swapped.name, swapped.with))));
+    }
+    if let Some(row) = &case.row {
+        name.push_str(&format!("--{}", slug(row)));
+    }
+    if let Some(run) = run {
+        name.push_str(&format!("--run-{run}"));
+    }
+    name
+}
+
+/// The steps of a run that have a name, and its calls of models, in the order in which they ended.
+fn steps(plan: &Plan, observer: &Observer) -> Vec<StepRecord> {
+    let mut all: Vec<StepRecord> = Vec::new();
+    for (node, seen) in observer.stages() {
+        let Some((name, _)) = plan.labels.iter().find(|(_, id)| *id == node) else { continue };
+        let (text, failed) = match &seen.outcome {
+            Ok(value) => (shown(value), false),
+            Err(why) => (why.clone(), true),
+        };
+        all.push(StepRecord { name: name.clone(), text: cut(text), failed, prompt: None, seconds: None });
+    }
+    for call in observer.calls() {
+        let name = plan.models[call.model.0 as usize].name.clone();
+        let (text, failed, seconds) = match call.outcome {
+            Ok(answer) => (answer.text, false, Some(answer.seconds)),
+            Err(why) => (why, true, None),
+        };
+        all.push(StepRecord { name, text: cut(text), failed, prompt: Some(cut(call.prompt)), seconds });
+    }
+    all
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(STEP) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

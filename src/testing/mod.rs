@@ -1,0 +1,21 @@
+//! Running tests: each case is a run of its plan, followed closely; what it was and whether its expectations hold goes
+//! into an append-only log, and every report is made of that log.
+
+mod case;
+mod log;
+mod observer;
+mod prepare;
+mod runner;
+mod snapshots;
+mod statistics;
+mod summary;
+mod verdict;
+
+pub mod report;
+
+pub use case::Surroundings;
+pub use log::{CaseRecord, CheckRecord, Entry, Status, StepRecord, TestRecord};
+pub use prepare::{Case, Prepared, prepare};
+pub use runner::{Budget, Options, Runner, Spent};
+pub use snapshots::{ACCEPTED, Folder, Mode, PENDING};
+pub use summary::{Choice, Group, Summary, TestSummary, Verdict};
