@@ -51,6 +51,13 @@ impl ToolCall {
         json!({ "id": self.id, "name": self.name, "arguments": self.arguments })
     }
 
+    /// The same with every text of it changed, keys of the arguments among them.
+    #[must_use]
+    pub fn map_texts(self, change: &dyn Fn(&str) -> String) -> Self {
+        let arguments = self.arguments.into_iter().map(|(key, value)| (change(&key), map_texts(value, change)));
+        Self { id: change(&self.id), name: change(&self.name), arguments: arguments.collect() }
+    }
+
     /// The arguments as servers write them: one JSON object.
     pub fn arguments_text(&self) -> String {
         Json::from(self.arguments.clone()).to_string()
@@ -104,6 +111,15 @@ impl ToolCall {
             other => return Err(bad(".arguments", "a map", other)),
         };
         Ok(Self { id, name, arguments })
+    }
+}
+
+fn map_texts(json: Json, change: &dyn Fn(&str) -> String) -> Json {
+    match json {
+        Json::String(text) => Json::from(change(&text)),
+        Json::Array(items) => items.into_iter().map(|item| map_texts(item, change)).collect(),
+        Json::Object(map) => map.into_iter().map(|(key, value)| (change(&key), map_texts(value, change))).collect(),
+        other => other,
     }
 }
 
@@ -190,6 +206,17 @@ mod tests {
         assert_eq!(
             read(json!({ "role": "tool", "text": "3" })).unwrap().to_json(),
             json!({ "role": "tool", "text": "3" })
+        );
+    }
+
+    #[test]
+    fn every_text_of_a_call_changes() {
+        let Json::Object(arguments) = json!({ "a": [1, { "a": "xa" }], "n": null }) else { return };
+        let call = ToolCall { id: "a".to_owned(), name: "fa".to_owned(), arguments };
+        let changed = call.map_texts(&|text| text.replace('a', "-"));
+        assert_eq!(
+            changed.to_json(),
+            json!({ "id": "-", "name": "f-", "arguments": { "-": [1, { "-": "x-" }], "n": null } })
         );
     }
 
