@@ -1,6 +1,7 @@
 //! Running tests: each case is a run of its plan, followed closely; what it was and whether its expectations hold goes
 //! into an append-only log, and every report is made of that log.
 
+mod asking;
 mod case;
 mod log;
 mod observer;

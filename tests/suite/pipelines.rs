@@ -21,7 +21,20 @@ pub fn trials() -> Vec<Trial> {
             Case { file, beside, default: &[] }.run()
         }));
     }
+    trials.push(Trial::test("pipelines::tests", tests));
     trials
+}
+
+/// Every file has tests, and they pass without a server, a token or weights.
+fn tests() -> Outcome {
+    for file in files(&root().join("pipelines"), "chain") {
+        let done = Call::new(&root().join("pipelines"))?.args(["test", "--offline"]).arg(&file).run()?;
+        if done.code != Some(0) {
+            let (out, err) = (short(&done.stdout), short(&done.stderr));
+            return Err(format!("{}: exit {:?}\n{out}{err}", file.display(), done.code).into());
+        }
+    }
+    Ok(())
 }
 
 fn check(file: &std::path::Path) -> Outcome {

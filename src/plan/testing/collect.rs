@@ -56,7 +56,7 @@ pub fn collect(
     (tests, collector.wrong)
 }
 
-struct Collector<'a> {
+pub(super) struct Collector<'a> {
     declarations: &'a Declarations<'a>,
     plans: Plans<'a>,
     settings: &'a Settings,
@@ -66,20 +66,20 @@ struct Collector<'a> {
 
 /// The lines of a test by their kind.
 #[derive(Default)]
-struct Lines<'a> {
-    values: Vec<(&'a Ident, &'a Operand)>,
-    expects: Vec<&'a Expect>,
-    mocks: Vec<(&'a Path, &'a Operand)>,
-    swaps: Vec<Swap<'a>>,
-    runs: Option<(&'a Number, &'a Number, Span)>,
-    rows: Option<(&'a Number, Span)>,
-    tags: Option<(&'a [Pipeline], Span)>,
-    skip: Option<(&'a Str, Span)>,
-    only: Option<Span>,
+pub(super) struct Lines<'a> {
+    pub(super) values: Vec<(&'a Ident, &'a Operand)>,
+    pub(super) expects: Vec<&'a Expect>,
+    pub(super) mocks: Vec<(&'a Path, &'a Operand)>,
+    pub(super) swaps: Vec<Swap<'a>>,
+    pub(super) runs: Option<(&'a Number, &'a Number, Span)>,
+    pub(super) rows: Option<(&'a Number, Span)>,
+    pub(super) tags: Option<(&'a [Pipeline], Span)>,
+    pub(super) skip: Option<(&'a Str, Span)>,
+    pub(super) only: Option<Span>,
 }
 
 impl<'a> Collector<'a> {
-    fn error(&mut self, diagnostic: Diagnostic) {
+    pub(super) fn error(&mut self, diagnostic: Diagnostic) {
         self.wrong.push(diagnostic);
     }
 
@@ -341,62 +341,6 @@ impl<'a> Collector<'a> {
                 },
             };
             all.extend(reader.expectation(expect));
-        }
-        all
-    }
-
-    fn share(&mut self, number: &Number) -> Option<f64> {
-        let percent: f64 = number.digits.parse().unwrap_or(-1.0);
-        if number.unit != "%" {
-            let message = format!("`{}{}` is no share", number.digits, number.unit);
-            let diagnostic = Diagnostic::error(Code::E209, number.span, message);
-            self.error(diagnostic.help(format!("a share is written in per cent: `{}%`", number.digits)));
-            return None;
-        }
-        if !(0.0..=100.0).contains(&percent) || percent == 0.0 {
-            let message = format!("a share lies above 0% and at 100% at most, found `{}%`", number.digits);
-            self.error(Diagnostic::error(Code::E209, number.span, message));
-            return None;
-        }
-        Some(percent / 100.0)
-    }
-
-    fn runs(&mut self, lines: &Lines<'_>) -> Option<(u32, f64)> {
-        let (count, share, _) = lines.runs?;
-        let share = self.share(share);
-        match count.digits.parse::<u32>() {
-            Ok(n @ 1..=100_000) if count.unit.is_empty() => share.map(|share| (n, share)),
-            _ => {
-                let message =
-                    format!("`runs` wants a whole number from 1 to 100000, found `{}{}`", count.digits, count.unit);
-                self.error(Diagnostic::error(Code::E209, count.span, message));
-                None
-            }
-        }
-    }
-
-    fn rows_pass(&mut self, lines: &Lines<'_>, has_rows: bool) -> Option<f64> {
-        let (share, span) = lines.rows?;
-        if !has_rows {
-            let diagnostic = Diagnostic::error(Code::E240, span, "`rows` is for a test with data");
-            self.error(
-                diagnostic.help("`test \"…\" from \"words.csv\" as row { … }`; one case over and over is `runs`"),
-            );
-        }
-        self.share(share)
-    }
-
-    fn tags(&mut self, lines: &Lines<'_>) -> Vec<String> {
-        let Some((tags, _)) = lines.tags else { return Vec::new() };
-        let mut all = Vec::new();
-        for tag in tags {
-            match crate::plan::values::constant_pipeline(tag) {
-                Ok(Value::Text(text)) if !text.trim().is_empty() => all.push(text.to_string()),
-                _ => {
-                    let diagnostic = Diagnostic::error(Code::E209, tag.span, "a tag is a text");
-                    self.error(diagnostic.help("as in `tags [\"slow\", \"smoke\"]`"));
-                }
-            }
         }
         all
     }

@@ -1,8 +1,10 @@
 //! Tests as they can run: names resolved, data read, claims compiled.
 
 mod asked;
+mod asks;
 mod claims;
 mod collect;
+mod counts;
 mod mocks;
 mod values;
 mod variants;
