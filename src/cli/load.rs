@@ -37,7 +37,7 @@ pub fn file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Loa
     let id = match sources.load(&shown, &full) {
         Ok(id) => id,
         Err(e) => {
-            let commands = ["check", "test", "explain", "models", "completions", "man"];
+            let commands = ["check", "test", "report", "explain", "models", "completions", "man"];
             let message = format!("`{shown}` cannot be read: {e}");
             let mut diagnostic = Diagnostic::new(Severity::Error, Code::E001, None, message);
             if let Some(near) = nearest(&shown, commands.into_iter()) {

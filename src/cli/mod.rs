@@ -15,8 +15,11 @@ mod load;
 mod models;
 mod page;
 mod records;
+mod report;
+mod reports;
 mod result;
 mod run;
+mod run_log;
 mod selection;
 mod telemetry;
 mod test;
@@ -88,6 +91,7 @@ fn start() -> u8 {
         None => run::run(&cli.run, &context),
         Some(Command::Check(args)) => check::check(&args, &context),
         Some(Command::Test(args)) => test::test(&args, &context),
+        Some(Command::Report(args)) => report::report(&args, &context),
         Some(Command::Explain(args)) => match page::asked(&args.run) {
             Some(word) => page::print(word, &args.run, &context),
             None => explain::explain(&args.run, &context),

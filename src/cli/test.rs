@@ -1,13 +1,15 @@
 //! `chainrun test FILE…`: runs the tests of files and reports.
 
-use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::cell::Cell;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::arguments::TestArgs;
 use super::console::{Console, print_line};
+use super::reports;
+use super::run_log::RunLog;
 use super::selection::{Shard, budget, files, refused_only, selected, unknown_tags};
 use super::{INTERRUPTED, WRONG, load};
 use crate::config::Context;
@@ -54,10 +56,13 @@ fn tested(
     if args.jobs == Some(0) {
         return Err(usage("`--jobs 0` runs nothing: write 1 or more".to_owned()));
     }
+    let files = files(&args.files, &context.cwd).map_err(usage)?;
+    let read = files.iter().map(PathBuf::as_path);
+    reports::check(&args.reports, read, args.log.as_deref(), context).map_err(usage)?;
     let options = Options { jobs: args.jobs, fail_fast: args.fail_fast, budget };
     let mut all = Vec::new();
     let mut wrong = false;
-    for path in files(&args.files, &context.cwd).map_err(usage)? {
+    for path in files {
         let mut sources = Sources::new();
         let (tests, found) = of_file(&path, args, &mut sources, context);
         wrong |= console.report(&found, &sources);
@@ -180,7 +185,7 @@ async fn run(
     mut notes: Vec<String>,
 ) -> u8 {
     let began = Instant::now();
-    let log = match Log::open(args, context) {
+    let log = match RunLog::open(args, context) {
         Ok(log) => log,
         Err(why) => {
             console.write(&format!("error[E001]: {why}\n"));
@@ -196,21 +201,26 @@ async fn run(
     notes.extend(prepared.iter().flat_map(|(_, its)| its).filter_map(Prepared::too_few));
     let files = prepared.iter().map(|(file, _)| file.shown.clone()).collect();
     log.add(Entry::Began { version: env!("CARGO_PKG_VERSION").to_owned(), files, cases, notes });
-    let progress = Progress { console, done: Cell::new(0), all: cases };
     let spent = Spent::default();
+    let folders: Vec<Folder> = prepared.iter().map(|(file, _)| Folder::of(&file.path, mode)).collect();
+    let runner = |at: usize| {
+        let (file, _) = &prepared[at];
+        let surroundings = Surroundings { file: &file.shown, sources: &file.sources, context, snapshots: &folders[at] };
+        Runner { surroundings, options, spent: &spent }
+    };
+    // A log that is cut tells of every test all the same.
+    for (at, (_, its)) in prepared.iter().enumerate() {
+        its.iter().for_each(|one| log.add(Entry::Test(runner(at).test_record(one, String::new()))));
+    }
+    let progress = Progress { console, done: Cell::new(0), all: cases };
+    let tell = |entry: Entry| {
+        progress.step();
+        log.add(entry);
+    };
     let mut stopped = None;
     let mut interrupted = false;
-    for (file, its) in prepared {
-        let folder = Folder::of(&file.path, mode);
-        let surroundings = Surroundings { file: &file.shown, sources: &file.sources, context, snapshots: &folder };
-        let runner = Runner { surroundings, options, spent: &spent };
-        for one in its {
-            log.add(Entry::Test(runner.test_record(one)));
-        }
-        let tell = |entry: Entry| {
-            progress.step();
-            log.add(entry);
-        };
+    for (at, (_, its)) in prepared.iter().enumerate() {
+        let runner = runner(at);
         let ended = tokio::select! {
             stopped = runner.run(its, &failed, &tell) => Some(stopped),
             () = super::run::interrupted() => None,
@@ -228,62 +238,50 @@ async fn run(
             }
         }
         if args.filter.is_empty() && args.tag.is_empty() && args.shard.is_none() {
-            for orphan in folder.orphans() {
+            for orphan in folders[at].orphans() {
                 console.note(&format!("no test looks at the snapshot {} any more", orphan.display()));
             }
         }
     }
     progress.end();
-    let seconds = began.elapsed().as_secs_f64();
-    let mut summary = Summary::of(log.entries());
-    summary.seconds = seconds;
-    summary.stopped = stopped.clone();
-    let code = if interrupted { INTERRUPTED } else { summary.code() };
-    log.add(Entry::Ended { seconds, stopped, code });
+    let ended = Ended { seconds: began.elapsed().as_secs_f64(), stopped, interrupted };
+    finish(args, context, console, &log, ended)
+}
+
+/// How the tests ended.
+struct Ended {
+    seconds: f64,
+    stopped: Option<String>,
+    interrupted: bool,
+}
+
+/// Folds the log and reports. Gives the exit code.
+fn finish(args: &TestArgs, context: &Arc<Context>, console: &Console, log: &RunLog, ended: Ended) -> u8 {
+    let entries = log.take();
+    let of_lines = args.reports.iter().any(|report| report.format.lines);
+    let mut lines = if of_lines { report::jsonl(&entries) } else { String::new() };
+    let mut summary = Summary::of(entries);
+    summary.seconds += ended.seconds;
+    summary.stopped = ended.stopped.clone();
+    let code = if ended.interrupted { INTERRUPTED } else { summary.code() };
+    let entry = Entry::Ended { seconds: ended.seconds, stopped: ended.stopped, code };
+    if of_lines {
+        lines.push_str(&report::jsonl(std::slice::from_ref(&entry)));
+    }
+    log.add(entry);
+    let told = report::Told { summary: &summary, lines: &lines, folder: &reports::folder(context) };
+    let written = reports::write(&args.reports, &told, context, console);
     let color = std::io::stdout().is_terminal() && context.var("NO_COLOR").is_none();
-    if !args.quiet || code != 0 {
+    if !reports::on_stdout(&args.reports) && (!args.quiet || code != 0) {
         print_line(report::terminal(&summary, color).trim_end());
     }
-    code
+    reports::on_github(&args.reports, &told, context, console);
+    if written { code } else { WRONG }
 }
 
 /// Whether a case did not pass.
 fn failed(record: &CaseRecord) -> bool {
     !matches!(record.status, Status::Passed | Status::Spared)
-}
-
-/// The run log: in memory for the report and, where asked for, in a file.
-struct Log {
-    entries: RefCell<Vec<Entry>>,
-    file: RefCell<Option<std::fs::File>>,
-}
-
-impl Log {
-    fn open(args: &TestArgs, context: &Context) -> Result<Self, String> {
-        let file = match &args.log {
-            None => None,
-            Some(path) => Some(
-                std::fs::File::create(context.cwd.join(path))
-                    .map_err(|e| format!("`{}` cannot be written: {e}", path.display()))?,
-            ),
-        };
-        Ok(Self { entries: RefCell::default(), file: RefCell::new(file) })
-    }
-
-    /// Adds an entry; a line is written whole before the next case ends.
-    fn add(&self, entry: Entry) {
-        if let Some(file) = &mut *self.file.borrow_mut()
-            && let Ok(mut line) = serde_json::to_string(&entry)
-        {
-            line.push('\n');
-            let _ = file.write_all(line.as_bytes());
-        }
-        self.entries.borrow_mut().push(entry);
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        self.entries.borrow_mut().drain(..).collect()
-    }
 }
 
 /// How far the tests are, on a terminal.

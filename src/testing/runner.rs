@@ -88,8 +88,8 @@ struct Job<'a> {
 }
 
 impl Runner<'_> {
-    /// The log's entry of a test.
-    pub fn test_record(&self, prepared: &Prepared<'_>) -> TestRecord {
+    /// The log's entry of a test; `digest` is that of everything that it reaches.
+    pub fn test_record(&self, prepared: &Prepared<'_>, digest: String) -> TestRecord {
         let test = prepared.test;
         TestRecord {
             file: self.surroundings.file.to_owned(),
@@ -99,6 +99,8 @@ impl Runner<'_> {
             tags: test.tags.clone(),
             skip: test.skip.clone(),
             cases: prepared.cases.len(),
+            runs: test.runs.map_or(1, |(n, _)| n as usize),
+            digest,
             runs_pass: test.runs.map(|(_, share)| share),
             rows_pass: test.rows_pass,
         }
@@ -177,6 +179,7 @@ impl Runner<'_> {
             file: self.surroundings.file.to_owned(),
             test: job.test.name.clone(),
             line: self.surroundings.sources.line_column(job.test.span).0,
+            number: job.case.number,
             row: job.case.row.clone(),
             swapped: swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
             run: job.run,
