@@ -208,6 +208,12 @@ pub struct TestArgs {
     /// Run the I-th of N parts of the tests
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
+    /// Run the tests that did not pass the last time
+    #[arg(long, conflicts_with = "changed")]
+    pub failed: bool,
+    /// Run the tests that reach something else than when they last passed, or than at the commit REF
+    #[arg(long, value_name = "git:REF", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub changed: Option<String>,
     /// Cases that run at a time
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -223,6 +229,9 @@ pub struct TestArgs {
     /// Write the run log, JSON lines, to FILE
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+    /// Go on with the run whose log this is: finished cases are not run again, and the log is added to
+    #[arg(long, value_name = "RUN.jsonl", conflicts_with = "log")]
+    pub resume: Option<PathBuf>,
     /// Report as json, jsonl, junit, html, md or github to FILE, else to standard output; may stand several times
     #[arg(long = "report", value_name = "FORMAT[=FILE]", value_parser = super::reports::read)]
     pub reports: Vec<Wanted>,

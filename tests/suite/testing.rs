@@ -16,6 +16,13 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("testing::parts_fold_to_the_whole", parts),
         Trial::test("testing::github_actions_are_told_by_themselves", github),
         Trial::test("testing::reports_write_over_nothing", apart),
+        Trial::test("testing::what_failed_runs_again", failed),
+        Trial::test("testing::what_changed_runs_again", changed),
+        Trial::test("testing::what_differs_from_a_commit_runs_again", since),
+        Trial::test("testing::a_command_counts_as_changed", commands),
+        Trial::test("testing::a_killed_run_goes_on_where_it_was", killed),
+        Trial::test("testing::what_cannot_be_gone_on_with_is_told", no_resume),
+        Trial::test("testing::workflows_run_in_a_fresh_project", workflows),
     ]
 }
 
@@ -240,4 +247,309 @@ fn apart() -> Outcome {
         ensure(done.code == Some(2) && done.err().contains(why), format!("{words:?}: {}", done.err()))?;
     }
     ensure(read(&temp, "all.chain")? == ALL_KINDS, "the tests were written over")
+}
+
+/// The names of the tests that ran, as the log tells.
+fn ran(temp: &TempDir, words: &[&str]) -> Result<(Option<i32>, Vec<String>, String), libtest_mimic::Failed> {
+    let _ = std::fs::remove_file(temp.path().join("ran.jsonl"));
+    let home = temp.path().join("home");
+    let call = Call::new(temp.path())?.args(words).args(["--log", "ran.jsonl"]).env("CHAINRUN_HOME", &home);
+    let done = call.run()?;
+    let log = read(temp, "ran.jsonl").unwrap_or_default();
+    let mut names = Vec::new();
+    for line in log.lines() {
+        let entry = json(line)?;
+        if entry["entry"] == "case" {
+            names.push(entry["test"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok((done.code, names, done.err()))
+}
+
+/// Two files: tests of chains, rows, a library, a schema, documents.
+fn reaching() -> Result<TempDir, libtest_mimic::Failed> {
+    let temp = TempDir::new()?;
+    temp.write("chainrun.yaml", "")?;
+    temp.write("lib.chain", "chain voice = \"calm\"\n")?;
+    temp.write("notes/a.md", "a note")?;
+    temp.write("a.csv", "text\na\n")?;
+    temp.write("b.csv", "text\na\n")?;
+    temp.write("s.json", "{\"type\":\"string\"}")?;
+    let text = "use \"lib.chain\" as lib\n\
+        chain main = \"a\" | fake(echo: true) | text\n\
+        test \"plain\" { expect contains \"a\" }\n\
+        test \"rows\" from \"a.csv\" as row { expect contains {{ row.text }} }\n\
+        test \"other rows\" from \"b.csv\" as row { expect contains {{ row.text }} }\n\
+        test \"bad\" { expect contains \"z\" }\n\
+        test \"never\" {\n  skip \"later\"\n  expect contains \"z\"\n}\n";
+    temp.write("one.chain", text)?;
+    let text = "chain main = files(\"notes/*.md\") as notes | \"{{ notes[0].text }}\" | fake(echo: true) | text\n\
+        test \"notes\" { expect contains \"note\" }\n";
+    temp.write("two.chain", text)?;
+    Ok(temp)
+}
+
+fn failed() -> Outcome {
+    let temp = reaching()?;
+    let words = ["test", "one.chain", "two.chain", "--failed"];
+    let (code, names, err) = ran(&temp, &words)?;
+    ensure(code == Some(4) && names.is_empty() && err.contains("no run of these files is kept"), err)?;
+    let (code, names, _) = ran(&temp, &words[..3])?;
+    ensure(code == Some(1) && names.len() == 5, format!("{names:?}"))?;
+    let (code, names, _) = ran(&temp, &words)?;
+    ensure(code == Some(1) && names == ["bad"], format!("{names:?}"))?;
+    let text = read(&temp, "one.chain")?.replace("contains \"z\" }\n", "contains \"a\" }\n");
+    temp.write("one.chain", text)?;
+    // A run of other tests forgets no failure.
+    let (code, ..) = ran(&temp, &["test", "one.chain", "--filter", "plain"])?;
+    ensure(code == Some(0), "the plain test did not pass")?;
+    let (code, names, _) = ran(&temp, &words)?;
+    ensure(code == Some(0) && names == ["bad"], format!("{names:?}"))?;
+    let (code, names, err) = ran(&temp, &words)?;
+    ensure(code == Some(4) && names.is_empty(), format!("{names:?}"))?;
+    ensure(err.contains("no test selected: of the 6 tests, none failed in its last run"), err)
+}
+
+fn changed() -> Outcome {
+    let temp = reaching()?;
+    let text = read(&temp, "one.chain")?.replace("contains \"z\" }\n", "contains \"a\" }\n");
+    temp.write("one.chain", &text)?;
+    let words = ["test", "one.chain", "two.chain", "--changed"];
+    let all = ["bad", "notes", "other rows", "plain", "rows"];
+    let (code, names, err) = ran(&temp, &words)?;
+    ensure(code == Some(0) && names == all, format!("{names:?} {err}"))?;
+    let (code, names, err) = ran(&temp, &words)?;
+    ensure(code == Some(4) && names.is_empty() && err.contains("changed since the tests passed"), err)?;
+    let change = |file: &str, text: &str, wanted: &[&str]| -> Outcome {
+        temp.write(file, text)?;
+        let (_, names, err) = ran(&temp, &words)?;
+        ensure(names == wanted, format!("after {file}: {names:?}\n{err}"))
+    };
+    change("a.csv", "text,n\na,1\n", &["rows"])?;
+    // It fails, and so it stays changed.
+    change("a.csv", "text\nb\n", &["rows"])?;
+    change("notes/b.md", "more", &["notes", "rows"])?;
+    change("a.csv", "text\na\n", &["rows"])?;
+    change("notes/a.md", "another note", &["notes"])?;
+    change("notes/c.md", "a new note", &["notes"])?;
+    change("lib.chain", "chain voice = \"loud\"\n", &["bad", "other rows", "plain", "rows"])?;
+    change("one.chain", &text.replace("\"plain\" {", "\"plain\" { warn words < 9\n"), &["plain"])?;
+    change("one.chain", &text.replace("\"a\" | fake", "\"a a\" | fake"), &["bad", "other rows", "plain", "rows"])?;
+    let (code, names, _) = ran(&temp, &words)?;
+    ensure(code == Some(4) && names.is_empty(), format!("{names:?}"))
+}
+
+fn git(temp: &TempDir, words: &[&str]) -> Outcome {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=trunk"];
+    let done = Call::of("git", temp.path())?.args(identity).args(words).run()?;
+    ensure(done.code == Some(0), format!("git {words:?}: {}", done.err()))
+}
+
+fn since() -> Outcome {
+    let temp = reaching()?;
+    git(&temp, &["init", "--quiet"])?;
+    git(&temp, &["add", "."])?;
+    git(&temp, &["commit", "--quiet", "-m", "first"])?;
+    let words = ["test", "one.chain", "two.chain", "--changed", "git:HEAD"];
+    let (code, names, err) = ran(&temp, &words)?;
+    ensure(code == Some(4) && names.is_empty() && err.contains("differs from the commit `HEAD`"), err)?;
+    temp.write("b.csv", "text\na\na\n")?;
+    let (_, names, err) = ran(&temp, &words)?;
+    ensure(names == ["other rows"], format!("{names:?} {err}"))?;
+    // A file that comes, and one that goes.
+    temp.write("notes/b.md", "more")?;
+    let (_, names, _) = ran(&temp, &words)?;
+    ensure(names == ["notes", "other rows"], format!("{names:?}"))?;
+    git(&temp, &["add", "."])?;
+    git(&temp, &["commit", "--quiet", "-m", "second"])?;
+    std::fs::remove_file(temp.path().join("notes/b.md"))?;
+    let (_, names, _) = ran(&temp, &words)?;
+    ensure(names == ["notes"], format!("{names:?}"))?;
+    let (_, names, _) = ran(&temp, &["test", "one.chain", "--changed=git:HEAD~1"])?;
+    ensure(names == ["other rows"], format!("{names:?}"))?;
+    for (word, why) in [
+        ("git:nowhere", "`git:nowhere` names no commit of"),
+        ("git:--help", "`git:--help` names no commit of"),
+        ("git:", "`--changed git:` names no commit"),
+    ] {
+        let done = run(&temp, &["test", "one.chain", "--changed", word])?;
+        ensure(done.code == Some(2) && done.err().contains(why), done.err())?;
+    }
+    let done = run(&temp, &["test", "one.chain", "git:HEAD"])?;
+    ensure(done.code == Some(2) && done.err().contains("write `--changed git:HEAD`"), done.err())?;
+    let done = run(&temp, &["test", "one.chain", "--changed=HEAD"])?;
+    ensure(done.code == Some(2) && done.err().contains("or `--changed git:HEAD`"), done.err())?;
+    let bare = TempDir::new()?;
+    bare.write("one.chain", "chain main = \"a\"\ntest \"a\" { expect contains \"a\" }\n")?;
+    let done = run(&bare, &["test", "one.chain", "--changed", "git:HEAD"])?;
+    ensure(done.code == Some(2) && done.err().contains("`git rev-parse` failed"), done.err())
+}
+
+fn commands() -> Outcome {
+    let temp = TempDir::new()?;
+    let text = "chain main = exec(\"cat\")\ntest \"runs\" {\n  input = \"x\"\n  expect equals \"x\"\n}\n";
+    temp.write("one.chain", text)?;
+    for _ in 0..2 {
+        let (code, names, err) = ran(&temp, &["test", "one.chain", "--changed", "--allow-exec"])?;
+        ensure(code == Some(0) && names == ["runs"], format!("{names:?} {err}"))?;
+        ensure(err.contains("\"runs\" counts as changed: it runs a command"), err)?;
+    }
+    Ok(())
+}
+
+/// Numbers that look like any, the same for a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+fn killed() -> Outcome {
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() as u64 | 1;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let temp = TempDir::new()?;
+    let rows: String = (0..60).map(|n| format!("{n},w{n}\n")).collect();
+    temp.write("rows.csv", format!("id,word\n{rows}"))?;
+    let text = "chain main(word: string) = \"{{ word }}\" | fake(echo: true, delay: 30ms) | text\n\
+        test \"rows\" from \"rows.csv\" as row {\n  word = {{ row.word }}\n  expect not contains \"7\"\n}\n\
+        test \"often\" {\n  word = \"a\"\n  runs 5 pass 100%\n  expect contains \"a\"\n}\n";
+    temp.write("slow.chain", text)?;
+    let undisturbed = run(&temp, &["test", "slow.chain", "--jobs", "2", "--report", "json"])?;
+    ensure(undisturbed.code == Some(1), undisturbed.err())?;
+    let mut finished = 0;
+    for round in 0..8 {
+        let words = if round == 0 { ["--log", "run.jsonl"] } else { ["--resume", "run.jsonl"] };
+        let mut command = std::process::Command::new(crate::process::BINARY);
+        command.args(["test", "slow.chain", "--jobs", "2"]).args(words).current_dir(temp.path());
+        command.env_clear().env("HOME", temp.path());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn()?;
+        // The first kill comes when some cases are finished; the others at any moment.
+        let started = std::time::Instant::now();
+        while round == 0 && read(&temp, "run.jsonl").unwrap_or_default().matches("\"entry\":\"case\"").count() < 2 {
+            ensure(started.elapsed().as_secs() < 30, "no case finished in 30 s")?;
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(random.below(120)));
+        child.kill()?;
+        child.wait()?;
+        let log = read(&temp, "run.jsonl")?;
+        let whole = log.rfind('\n').map_or(0, |at| at + 1);
+        let mut cases = 0;
+        for line in log[..whole].lines() {
+            cases += usize::from(json(line).map_err(|e| format!("seed {seed}: {e:?}"))?["entry"] == "case");
+        }
+        ensure(cases >= finished, format!("seed {seed}: {finished} cases were finished, {cases} are left"))?;
+        finished = cases;
+    }
+    ensure(finished > 0 && finished < 65, format!("seed {seed}: {finished} cases were finished by kills"))?;
+    // A line that a kill tore.
+    let mut log = read(&temp, "run.jsonl")?;
+    log.push_str("{\"entry\":\"case\",\"file\":\"slow");
+    temp.write("run.jsonl", log)?;
+    let done = run(&temp, &["test", "slow.chain", "--jobs", "2", "--resume", "run.jsonl", "--report", "json"])?;
+    ensure(done.code == Some(1) && done.err().contains("was cut, and is taken off"), done.err())?;
+    let (whole, resumed) = (lasting(json(&undisturbed.out())?), lasting(json(&done.out())?));
+    ensure(whole == resumed, format!("seed {seed}\n{whole:#}\n{resumed:#}"))?;
+    let log = read(&temp, "run.jsonl")?;
+    let cases = log.lines().filter(|line| line.contains("\"entry\":\"case\"")).count();
+    ensure(cases == 65, format!("seed {seed}: 65 cases took {cases} runs"))?;
+    let again = run(&temp, &["test", "slow.chain", "--resume", "run.jsonl", "--report", "json"])?;
+    ensure(again.err().contains("every case was finished before") && again.code == Some(1), again.err())?;
+    ensure(lasting(json(&again.out())?) == whole, "a finished run changed")
+}
+
+/// The command lines of a workflow, in order: `run:` of GitHub's steps, the items of GitLab's `script:`.
+fn lines_of(workflow: &Json, out: &mut Vec<String>) {
+    match workflow {
+        Json::Object(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("run", Json::String(line)) => out.push(line.clone()),
+                    ("script", Json::Array(lines)) => {
+                        out.extend(lines.iter().filter_map(|l| Some(l.as_str()?.to_owned())))
+                    }
+                    _ => lines_of(value, out),
+                }
+            }
+        }
+        Json::Array(items) => items.iter().for_each(|item| lines_of(item, out)),
+        _ => {}
+    }
+}
+
+/// A project with some tests, committed, as a runner checks it out.
+fn fresh() -> Result<TempDir, libtest_mimic::Failed> {
+    let temp = TempDir::new()?;
+    let tests: String = (0..12).map(|n| format!("test \"number {n}\" {{ expect contains \"a\" }}\n")).collect();
+    temp.write("chains/one.chain", format!("chain main = \"a\" | fake(echo: true) | text\n{tests}"))?;
+    git(&temp, &["init", "--quiet"])?;
+    git(&temp, &["add", "."])?;
+    git(&temp, &["commit", "--quiet", "-m", "first"])?;
+    git(&temp, &["update-ref", "refs/remotes/origin/trunk", "HEAD"])?;
+    Ok(temp)
+}
+
+fn workflows() -> Outcome {
+    let page = std::fs::read_to_string(crate::root().join("docs/ci.md"))?;
+    let folder = std::path::Path::new(crate::process::BINARY).parent().ok_or("no folder")?.to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path)))?;
+    let mut ran = 0;
+    for fence in crate::docs::fences(&page)?.iter().filter(|fence| fence.info.starts_with("yaml")) {
+        let workflow = chainrun::config::yaml(&fence.text)?;
+        let mut lines = Vec::new();
+        lines_of(&workflow, &mut lines);
+        let all = lines.len();
+        lines.retain(|line| !line.starts_with("cargo install "));
+        ensure(!lines.is_empty() && lines.len() < all, format!("line {}: what is installed and run?", fence.line))?;
+        let temp = fresh()?;
+        for line in lines {
+            let mut call = Call::of("sh", temp.path())?.env("PATH", &path).args(["-ec", &line]).env("CI", "true");
+            for (name, value) in [("CI_NODE_INDEX", "1"), ("CI_NODE_TOTAL", "2"), ("PART", "1")] {
+                call = call.env(name, value);
+            }
+            if fence.info == "yaml github" {
+                let page = temp.path().join("summary.md");
+                call = call.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", page);
+                call = call.env("GITHUB_WORKSPACE", temp.path()).env("GITHUB_BASE_REF", "trunk");
+            }
+            let done = call.run()?;
+            ensure(done.code == Some(0), format!("line {}: {line}\n{}{}", fence.line, done.out(), done.err()))?;
+            ran += 1;
+        }
+        if fence.text.contains("junit.xml") {
+            xml::read(&read(&temp, "junit.xml")?)?;
+        }
+    }
+    ensure(ran >= 8, format!("{ran} lines ran"))
+}
+
+fn no_resume() -> Outcome {
+    let temp = reaching()?;
+    run(&temp, &["test", "two.chain", "--log", "two.jsonl"])?;
+    for (words, why) in [
+        (["one.chain", "two.jsonl"], "`two.jsonl` is the log of other tests: those of `two.chain`"),
+        (["two.chain", "lib.chain"], "`lib.chain` is no run log to go on with: line 1"),
+        (["two.chain", "nowhere"], "`nowhere` cannot be read"),
+        (["two.chain", "two.chain"], "`two.chain` is read or written by something else"),
+    ] {
+        let done = run(&temp, &["test", words[0], "--resume", words[1]])?;
+        ensure(done.code == Some(2) && done.err().contains(why), format!("{words:?}: {}", done.err()))?;
+    }
+    // What changed since is run again.
+    temp.write("notes/a.md", "another note")?;
+    let done = run(&temp, &["test", "two.chain", "--resume", "two.jsonl"])?;
+    ensure(done.code == Some(0) && done.err().contains("1 finished cases are of tests that changed"), done.err())?;
+    let log = read(&temp, "two.jsonl")?;
+    let cases = log.lines().filter(|line| line.contains("\"entry\":\"case\"")).count();
+    ensure(cases == 2, format!("{cases} cases ran"))
 }
