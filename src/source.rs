@@ -95,6 +95,12 @@ impl Sources {
         FileId(self.texts.len() as u32 - 1)
     }
 
+    /// The texts that were read from files, with their places.
+    pub fn files(&self) -> impl Iterator<Item = (FileId, &Path)> {
+        let files = self.texts.iter().enumerate();
+        files.filter_map(|(at, source)| Some((FileId(at as u32), source.path.as_deref()?)))
+    }
+
     /// The text of `file`.
     pub fn get(&self, file: FileId) -> &SourceText {
         &self.texts[file.0 as usize]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::reports::Wanted;
+
 /// chainrun: run prompt chains, checked before the first token is spent.
 #[derive(Parser)]
 #[command(
@@ -51,7 +53,10 @@ pub enum Command {
                             4 no test selected,\n5 a recording missing or a snapshot pending, 6 a budget spent, \
                             130 interrupted. Of several the first of 130, 2, 3, 6, 5, 1."
     )]
-    Test(TestArgs),
+    Test(Box<TestArgs>),
+    /// Make reports of the logs that `chainrun test --log` wrote; of several logs, as parts of the same tests, one
+    #[command(after_help = "The exit code is that of the tests.")]
+    Report(ReportArgs),
     /// Print every effective option with its origin and the rendered prompts, no model is called;
     /// or, for the code of a diagnostic as E204, what it means
     #[command(
@@ -203,6 +208,12 @@ pub struct TestArgs {
     /// Run the I-th of N parts of the tests
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
+    /// Run the tests that did not pass the last time
+    #[arg(long, conflicts_with = "changed")]
+    pub failed: bool,
+    /// Run the tests that reach something else than when they last passed, or than at the commit REF
+    #[arg(long, value_name = "git:REF", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub changed: Option<String>,
     /// Cases that run at a time
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -218,6 +229,12 @@ pub struct TestArgs {
     /// Write the run log, JSON lines, to FILE
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+    /// Go on with the run whose log this is: finished cases are not run again, and the log is added to
+    #[arg(long, value_name = "RUN.jsonl", conflicts_with = "log")]
+    pub resume: Option<PathBuf>,
+    /// Report as json, jsonl, junit, html, md or github to FILE, else to standard output; may stand several times
+    #[arg(long = "report", value_name = "FORMAT[=FILE]", value_parser = super::reports::read)]
+    pub reports: Vec<Wanted>,
     /// The default model, or another in the place of NAME: an expression or PROVIDER:MODEL
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     pub models: Vec<String>,
@@ -230,6 +247,17 @@ pub struct TestArgs {
     /// Reach nothing but this machine
     #[arg(long)]
     pub offline: bool,
+}
+
+/// Which logs are reported, and how.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// The logs
+    #[arg(value_name = "RUN.jsonl", required = true)]
+    pub logs: Vec<PathBuf>,
+    /// Report as json, jsonl, junit, html, md or github to FILE, else to standard output; may stand several times
+    #[arg(long = "report", value_name = "FORMAT[=FILE]", value_parser = super::reports::read)]
+    pub reports: Vec<Wanted>,
 }
 
 /// What is explained.

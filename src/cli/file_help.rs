@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::source::Sources;
 use crate::syntax::ast::{DeclKind, File, Param};
 
-const COMMANDS: &[&str] = &["check", "explain", "models", "completions", "man", "help"];
+const COMMANDS: &[&str] = &["check", "test", "report", "explain", "models", "cache", "completions", "man", "help"];
 
 /// Prints a file's help where the words ask for it. Gives the exit code then.
 pub fn try_help(words: &[OsString]) -> Option<u8> {

@@ -11,7 +11,7 @@ use crate::value::nearest;
 use super::arguments::RunArgs;
 use super::command_line::{configured, overrides};
 use super::page::has_form_of_code;
-use crate::plan::{Execs, Libraries, Settings, project};
+use crate::plan::{Execs, Libraries, Reads, Settings, project};
 
 /// A file's tree, with what is wrong with its text.
 pub struct Loaded {
@@ -37,7 +37,7 @@ pub fn file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Loa
     let id = match sources.load(&shown, &full) {
         Ok(id) => id,
         Err(e) => {
-            let commands = ["check", "test", "explain", "models", "completions", "man"];
+            let commands = ["check", "test", "report", "explain", "models", "completions", "man"];
             let message = format!("`{shown}` cannot be read: {e}");
             let mut diagnostic = Diagnostic::new(Severity::Error, Code::E001, None, message);
             if let Some(near) = nearest(&shown, commands.into_iter()) {
@@ -102,7 +102,14 @@ pub fn settings(
     let project = project(&loaded.base);
     let configured = configured(&project, sources).map_err(|d| vec![*d])?;
     let overrides = overrides(words, configured, sources, context)?;
-    Ok(Settings { overrides, base: loaded.base.clone(), project, exec: Execs::Refused, cwd: context.cwd.clone() })
+    Ok(Settings {
+        overrides,
+        base: loaded.base.clone(),
+        project,
+        exec: Execs::Refused,
+        cwd: context.cwd.clone(),
+        reads: Reads::default(),
+    })
 }
 
 /// The chain that runs: the one asked for, else `main`, else the only one.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "the command line is where messages leave the program")]
 
+mod again;
 mod arguments;
 mod cache;
 mod callback;
@@ -11,15 +12,21 @@ mod console;
 mod explain;
 mod file_help;
 mod format;
+mod git;
 mod load;
 mod models;
 mod page;
+mod reach;
 mod records;
+mod report;
+mod reports;
 mod result;
 mod run;
+mod run_log;
 mod selection;
 mod telemetry;
 mod test;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -87,7 +94,8 @@ fn start() -> u8 {
     match cli.command {
         None => run::run(&cli.run, &context),
         Some(Command::Check(args)) => check::check(&args, &context),
-        Some(Command::Test(args)) => test::test(&args, &context),
+        Some(Command::Test(args)) => test::test(*args, &context),
+        Some(Command::Report(args)) => report::report(&args, &context),
         Some(Command::Explain(args)) => match page::asked(&args.run) {
             Some(word) => page::print(word, &args.run, &context),
             None => explain::explain(&args.run, &context),

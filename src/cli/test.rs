@@ -1,15 +1,20 @@
 //! `chainrun test FILE…`: runs the tests of files and reports.
 
-use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::again::{Again, reference};
 use super::arguments::TestArgs;
 use super::console::{Console, print_line};
+use super::reach::Reach;
+use super::reports;
+use super::run_log::RunLog;
 use super::selection::{Shard, budget, files, refused_only, selected, unknown_tags};
-use super::{INTERRUPTED, WRONG, load};
+use super::{INTERRUPTED, WRONG, load, verdicts};
 use crate::config::Context;
 use crate::diag::{Diagnostic, Severity};
 use crate::plan::testing::{Test, collect};
@@ -28,13 +33,27 @@ struct Tested {
     shown: String,
     sources: Sources,
     tests: Vec<Test>,
+    reach: Reach,
+    /// The digests of what its tests reach, by their names.
+    digests: HashMap<String, String>,
+    again: Again,
+}
+
+impl Tested {
+    fn digest(&self, test: &Test) -> &str {
+        self.digests.get(&test.name).map(String::as_str).unwrap_or_default()
+    }
 }
 
 /// Runs the command.
-pub fn test(args: &TestArgs, context: &Arc<Context>) -> u8 {
+pub fn test(mut args: TestArgs, context: &Arc<Context>) -> u8 {
     let console = Console::new(context, args.quiet);
-    match tested(args, context, &console) {
-        Ok((all, options, shard)) => selected_tests(args, context, &console, &all, &options, shard),
+    if let Err(why) = reference(&mut args, context) {
+        console.write(&format!("error: {why}\n"));
+        return WRONG;
+    }
+    match tested(&args, context, &console) {
+        Ok((all, options, shard)) => selected_tests(&args, context, &console, &all, &options, shard),
         Err(code) => code,
     }
 }
@@ -54,14 +73,22 @@ fn tested(
     if args.jobs == Some(0) {
         return Err(usage("`--jobs 0` runs nothing: write 1 or more".to_owned()));
     }
+    let files = files(&args.files, &context.cwd).map_err(usage)?;
+    let read = files.iter().map(PathBuf::as_path);
+    let log = args.log.as_deref().or(args.resume.as_deref());
+    reports::check(&args.reports, read, log, context).map_err(usage)?;
     let options = Options { jobs: args.jobs, fail_fast: args.fail_fast, budget };
     let mut all = Vec::new();
     let mut wrong = false;
-    for path in files(&args.files, &context.cwd).map_err(usage)? {
+    for path in files {
         let mut sources = Sources::new();
-        let (tests, found) = of_file(&path, args, &mut sources, context);
+        let (tests, mut reach, found) = of_file(&path, args, &mut sources, context);
         wrong |= console.report(&found, &sources);
-        all.push(Tested { shown: path.display().to_string(), path: context.cwd.join(&path), sources, tests });
+        let full = context.cwd.join(&path);
+        let digests = tests.iter().map(|test| (test.name.clone(), reach.digest(test))).collect();
+        let again = if wrong { Again::All } else { Again::of(args, &full, &reach, &tests, context).map_err(usage)? };
+        again.tell(&tests, &reach, console);
+        all.push(Tested { shown: path.display().to_string(), path: full, sources, tests, reach, digests, again });
     }
     if wrong { Err(WRONG) } else { Ok((all, options, shard)) }
 }
@@ -71,10 +98,10 @@ fn of_file(
     args: &TestArgs,
     sources: &mut Sources,
     context: &Arc<Context>,
-) -> (Vec<Test>, Vec<Diagnostic>) {
+) -> (Vec<Test>, Reach, Vec<Diagnostic>) {
     let loaded = match load::file(path, sources, context) {
         Ok(loaded) => loaded,
-        Err(diagnostic) => return (Vec::new(), vec![*diagnostic]),
+        Err(diagnostic) => return (Vec::new(), Reach::default(), vec![*diagnostic]),
     };
     let mut found = loaded.diagnostics.clone();
     let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut found);
@@ -82,7 +109,7 @@ fn of_file(
         Ok(settings) => settings,
         Err(wrong) => {
             found.extend(wrong);
-            return (Vec::new(), found);
+            return (Vec::new(), Reach::default(), found);
         }
     };
     if args.allow_exec {
@@ -92,8 +119,10 @@ fn of_file(
     found.extend(checked.diagnostics);
     found.extend(plan::refused_models(&checked.models, &checked.embedders, context));
     if found.iter().any(|d| d.severity == Severity::Error) {
-        return (Vec::new(), found);
+        return (Vec::new(), Reach::default(), found);
     }
+    // What the chains reach; each test adds its own.
+    let reached = settings.reads.take();
     let asked = plan::testing::AskedChains::of(&loaded.tree, sources);
     let (tests, wrong) = collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name, &asked);
     found.extend(wrong);
@@ -102,7 +131,8 @@ fn of_file(
     }
     // What was noted of the file is for `check`.
     found.retain(|d| d.severity == Severity::Error);
-    (tests, found)
+    let reach = Reach::new(&context.cwd.join(path), &loaded.tree, sources, reached, args, context);
+    (tests, reach, found)
 }
 
 fn selected_tests(
@@ -125,6 +155,7 @@ fn selected_tests(
     let mut wrong = false;
     for file in all {
         let chosen = file.tests.iter().filter(|t| selected(args, shard, &file.shown, t) && (!only || t.only.is_some()));
+        let chosen = chosen.filter(|t| file.again.picks(t, file.digest(t), &file.reach));
         let mut its = Vec::new();
         for test in chosen {
             match prepare(test) {
@@ -166,6 +197,22 @@ fn nothing(args: &TestArgs, all: &[Tested]) -> String {
         let files: Vec<String> = all.iter().map(|f| format!("`{}`", f.shown)).collect();
         return format!("error: no test selected: {} holds none; write `test \"…\" {{ … }}`\n", files.join(", "));
     }
+    let others = args.filter.len() + args.tag.len() + usize::from(args.shard.is_some());
+    let meant = if others > 0 { " that --filter, --tag and --shard mean" } else { "" };
+    if args.failed && all.iter().all(|f| f.again.knows_nothing()) {
+        return "error: no test selected: no run of these files is kept, so none failed; run them without --failed\n"
+            .to_owned();
+    }
+    if args.failed {
+        return format!("error: no test selected: of the {count} tests, none{meant} failed in its last run\n");
+    }
+    if let Some(changed) = &args.changed {
+        let since = match changed.strip_prefix("git:") {
+            Some(reference) => format!("differs from the commit `{reference}`"),
+            None => "changed since the tests passed".to_owned(),
+        };
+        return format!("error: no test selected: nothing that the {count} tests{meant} reach {since}\n");
+    }
     let names: Vec<&str> = all.iter().flat_map(|f| &f.tests).map(|t| t.name.as_str()).collect();
     let near = args.filter.first().and_then(|text| crate::value::nearest(text, names.iter().copied()));
     let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
@@ -181,7 +228,7 @@ async fn run(
     mut notes: Vec<String>,
 ) -> u8 {
     let began = Instant::now();
-    let log = match Log::open(args, context) {
+    let log = match RunLog::open(args, context, console).and_then(|log| log_of(log, args, prepared)) {
         Ok(log) => log,
         Err(why) => {
             console.write(&format!("error[E001]: {why}\n"));
@@ -193,25 +240,43 @@ async fn run(
         (false, true) => Mode::Check,
         (false, false) => Mode::Pending,
     };
-    let cases = prepared.iter().flat_map(|(_, its)| its).map(Prepared::runs).sum();
+    let (finished, others) = log.finished(&|file, test, digest| {
+        let of_file = prepared.iter().find(|(tested, _)| tested.shown == file);
+        of_file.is_some_and(|(tested, _)| tested.digests.get(test).is_some_and(|now| now == digest))
+    });
+    if others > 0 {
+        console.note(&format!("{others} finished cases are of tests that changed or are not selected now"));
+    }
+    let cases: usize = prepared.iter().flat_map(|(_, its)| its).map(Prepared::runs).sum();
+    let cases = cases.saturating_sub(finished.len());
+    if cases == 0 && args.resume.is_some() {
+        console.note("every case was finished before: none is run again");
+    }
     notes.extend(prepared.iter().flat_map(|(_, its)| its).filter_map(Prepared::too_few));
     let files = prepared.iter().map(|(file, _)| file.shown.clone()).collect();
-    log.add(Entry::Began { version: env!("CARGO_PKG_VERSION").to_owned(), files, cases, notes });
-    let progress = Progress { console, done: Cell::new(0), all: cases };
+    log.add(Entry::Began { version: env!("CARGO_PKG_VERSION").to_owned(), files, cases, notes }, console);
     let spent = Spent::default();
+    let folders: Vec<Folder> = prepared.iter().map(|(file, _)| Folder::of(&file.path, mode)).collect();
+    let runner = |at: usize| {
+        let (file, _) = &prepared[at];
+        let surroundings = Surroundings { file: &file.shown, sources: &file.sources, context, snapshots: &folders[at] };
+        Runner { surroundings, options, spent: &spent, finished: &finished }
+    };
+    // A log that is cut tells of every test all the same.
+    for (at, (file, its)) in prepared.iter().enumerate() {
+        for one in its {
+            log.add(Entry::Test(runner(at).test_record(one, file.digest(one.test).to_owned())), console);
+        }
+    }
+    let progress = Progress { console, done: Cell::new(0), all: cases };
+    let tell = |entry: Entry| {
+        progress.step();
+        log.add(entry, console);
+    };
     let mut stopped = None;
     let mut interrupted = false;
-    for (file, its) in prepared {
-        let folder = Folder::of(&file.path, mode);
-        let surroundings = Surroundings { file: &file.shown, sources: &file.sources, context, snapshots: &folder };
-        let runner = Runner { surroundings, options, spent: &spent };
-        for one in its {
-            log.add(Entry::Test(runner.test_record(one)));
-        }
-        let tell = |entry: Entry| {
-            progress.step();
-            log.add(entry);
-        };
+    for (at, (_, its)) in prepared.iter().enumerate() {
+        let runner = runner(at);
         let ended = tokio::select! {
             stopped = runner.run(its, &failed, &tell) => Some(stopped),
             () = super::run::interrupted() => None,
@@ -228,63 +293,81 @@ async fn run(
                 break;
             }
         }
-        if args.filter.is_empty() && args.tag.is_empty() && args.shard.is_none() {
-            for orphan in folder.orphans() {
+        if all_of_them(args) {
+            for orphan in folders[at].orphans() {
                 console.note(&format!("no test looks at the snapshot {} any more", orphan.display()));
             }
         }
     }
     progress.end();
-    let seconds = began.elapsed().as_secs_f64();
-    let mut summary = Summary::of(log.entries());
-    summary.seconds = seconds;
-    summary.stopped = stopped.clone();
-    let code = if interrupted { INTERRUPTED } else { summary.code() };
-    log.add(Entry::Ended { seconds, stopped, code });
+    let ended = Ended { seconds: began.elapsed().as_secs_f64(), stopped, interrupted };
+    finish(args, context, console, &log, ended, prepared)
+}
+
+/// Whether every test runs, so that what none looks at is needed by none.
+fn all_of_them(args: &TestArgs) -> bool {
+    let part = args.shard.is_some() || args.failed || args.changed.is_some() || args.resume.is_some();
+    args.filter.is_empty() && args.tag.is_empty() && !part
+}
+
+/// The log that is gone on with must tell of these tests.
+fn log_of(log: RunLog, args: &TestArgs, prepared: &[(&Tested, Vec<Prepared<'_>>)]) -> Result<RunLog, String> {
+    let files = log.files();
+    let Some(path) = &args.resume else { return Ok(log) };
+    if prepared.iter().any(|(file, _)| files.contains(&file.shown)) {
+        return Ok(log);
+    }
+    let files: Vec<String> = files.iter().map(|file| format!("`{file}`")).collect();
+    Err(format!("`{}` is the log of other tests: those of {}", path.display(), files.join(", ")))
+}
+
+/// How the tests ended.
+struct Ended {
+    seconds: f64,
+    stopped: Option<String>,
+    interrupted: bool,
+}
+
+/// Folds the log and reports. Gives the exit code.
+fn finish(
+    args: &TestArgs,
+    context: &Arc<Context>,
+    console: &Console,
+    log: &RunLog,
+    ended: Ended,
+    prepared: &[(&Tested, Vec<Prepared<'_>>)],
+) -> u8 {
+    let entries = log.take();
+    let of_lines = args.reports.iter().any(|report| report.format.lines);
+    let mut lines = if of_lines { report::jsonl(&entries) } else { String::new() };
+    let mut summary = Summary::of(entries);
+    summary.seconds += ended.seconds;
+    summary.stopped = ended.stopped.clone();
+    let code = if ended.interrupted { INTERRUPTED } else { summary.code() };
+    let entry = Entry::Ended { seconds: ended.seconds, stopped: ended.stopped, code };
+    if of_lines {
+        lines.push_str(&report::jsonl(std::slice::from_ref(&entry)));
+    }
+    log.add(entry, console);
+    for (file, _) in prepared.iter().filter(|(_, its)| !its.is_empty()) {
+        let names: Vec<&str> = file.tests.iter().map(|test| test.name.as_str()).collect();
+        if let Err(why) = verdicts::keep(&file.path, &file.shown, &names, &summary, context) {
+            console.warn(&why);
+        }
+    }
+    let told = report::Told { summary: &summary, lines: &lines, folder: &reports::folder(context) };
+    let written = reports::write(&args.reports, &told, context, console);
     let color = std::io::stdout().is_terminal() && context.var("NO_COLOR").is_none();
-    if !args.quiet || code != 0 {
+    if !reports::on_stdout(&args.reports) && (!args.quiet || code != 0) {
         print_line(report::terminal(&summary, color).trim_end());
     }
-    code
+    reports::on_github(&args.reports, &told, context, console);
+    if written { code } else { WRONG }
 }
 
 /// Whether a case did not pass.
 fn failed(record: &CaseRecord) -> bool {
     !matches!(record.status, Status::Passed | Status::Spared)
-}
-
-/// The run log: in memory for the report and, where asked for, in a file.
-struct Log {
-    entries: RefCell<Vec<Entry>>,
-    file: RefCell<Option<std::fs::File>>,
-}
-
-impl Log {
-    fn open(args: &TestArgs, context: &Context) -> Result<Self, String> {
-        let file = match &args.log {
-            None => None,
-            Some(path) => Some(
-                std::fs::File::create(context.cwd.join(path))
-                    .map_err(|e| format!("`{}` cannot be written: {e}", path.display()))?,
-            ),
-        };
-        Ok(Self { entries: RefCell::default(), file: RefCell::new(file) })
-    }
-
-    /// Adds an entry; a line is written whole before the next case ends.
-    fn add(&self, entry: Entry) {
-        if let Some(file) = &mut *self.file.borrow_mut()
-            && let Ok(mut line) = serde_json::to_string(&entry)
-        {
-            line.push('\n');
-            let _ = file.write_all(line.as_bytes());
-        }
-        self.entries.borrow_mut().push(entry);
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        self.entries.borrow_mut().drain(..).collect()
-    }
 }
 
 /// How far the tests are, on a terminal.

@@ -10,6 +10,7 @@ use super::NodeKind;
 use super::glob;
 use super::lower::Lowerer;
 use super::paths::{PathError, within};
+use super::reads::Reads;
 use super::scope::{Home, Scope};
 use crate::diag::{Code, Diagnostic};
 use crate::source::{Span, read_text};
@@ -76,15 +77,33 @@ impl Files {
         ))
     }
 
+    /// Tells what is read: the one file, or those of the pattern and where it looks for them.
+    fn reach(&self, one: bool, reads: &Reads) {
+        if one {
+            if let Ok(path) = within(&self.project, &self.base, &self.written) {
+                reads.file(&path);
+            }
+            return;
+        }
+        self.find().unwrap_or_default().iter().for_each(|(_, path)| reads.file(path));
+        if let Ok(folder) = within(&self.project, &self.base, &self.fixed()) {
+            reads.folder(&folder);
+        }
+    }
+
+    /// The folder before the first part with a star.
+    fn fixed(&self) -> String {
+        self.written.split('/').take_while(|p| !glob::is_pattern(p)).collect::<Vec<_>>().join("/")
+    }
+
     /// The files of the pattern by the path that is shown, with their true places.
     fn find(&self) -> Result<Vec<(String, PathBuf)>, Box<Diagnostic>> {
         let bad = |text: String| {
             let message = format!("`{}` is no pattern of files: {text}", self.written);
             Box::new(Diagnostic::error(Code::E209, self.span, message))
         };
-        // The folder before the first part with a star says whether the pattern leaves the project.
-        let fixed: Vec<&str> = self.written.split('/').take_while(|p| !glob::is_pattern(p)).collect();
-        if let Err(e @ PathError::Outside(..)) = within(&self.project, &self.base, &fixed.join("/")) {
+        // The fixed part says whether the pattern leaves the project.
+        if let Err(e @ PathError::Outside(..)) = within(&self.project, &self.base, &self.fixed()) {
             return Err(Box::new(e.diagnostic(&self.written, self.span)));
         }
         let found = glob::find(&self.base, &self.written).map_err(bad)?;
@@ -154,6 +173,7 @@ impl Lowerer<'_> {
         };
         let one = name == "file";
         let checked = if one { files.check() } else { files.find().map(drop) };
+        files.reach(one, &self.settings.reads);
         if let Err(diagnostic) = checked {
             self.error(*diagnostic);
             return None;

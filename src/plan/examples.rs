@@ -158,6 +158,7 @@ impl Lowerer<'_> {
             let help = "rows that the pipeline makes stand as `examples {{ rows }} { … }`";
             if diagnostic.code == Code::E209 { Box::new(diagnostic.help(help)) } else { diagnostic }
         })?;
+        self.settings.reads.file(&full);
         if let Some(rows) = self.tables.get(&full) {
             return Ok(rows.clone());
         }

@@ -41,6 +41,7 @@ pub struct Exec {
 impl Lowerer<'_> {
     /// `exec("command", "argument", …)`.
     pub(super) fn exec_stage(&mut self, args: Option<&[Arg]>, span: Span, scope: &Scope) -> Option<(Home, Type)> {
+        self.settings.reads.unknown("it runs a command");
         let mut exec = Exec {
             program: String::new(),
             arguments: Vec::new(),

@@ -10,7 +10,7 @@ use super::models::Sort;
 use super::names::{Callee, Entry};
 use super::scope::{Binding, Home, Scope};
 use super::types::{TypeCaches, TypeResolver};
-use super::{Block, BlockId, Index, IndexId, ModelEntry, ModelId, Node, Plan, Variable, live};
+use super::{Block, BlockId, Index, IndexId, ModelEntry, ModelId, Node, Plan, Reads, Variable, live};
 use crate::config::Origin;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub exec: Execs,
     /// Folder that paths on the command line are relative to.
     pub cwd: PathBuf,
+    /// The files that are reached, as they are met.
+    pub reads: Reads,
 }
 
 /// What becomes of a command of `exec`.

@@ -24,6 +24,7 @@ mod parsing;
 mod paths;
 mod pictures;
 mod prompts;
+mod reads;
 mod retrieval;
 mod rows;
 mod scope;
@@ -56,6 +57,7 @@ pub use library::{Libraries, Library};
 pub use lower::{Checked, Execs, Override, Settings, check, lower};
 pub use paths::{plain, project};
 pub use pictures::Picture;
+pub use reads::{Reached, Reads};
 pub use retrieval::{Index, IndexId, Retrieve, Split, check_number};
 pub use signatures::{Signature, signatures};
 

@@ -82,6 +82,11 @@ impl Lowerer<'_> {
             };
             let plain = rendering.template.is_plain();
             let (base, project) = (self.base().to_path_buf(), self.settings.project.clone());
+            match within(&project, &base, &path.text) {
+                Ok(full) if plain => self.settings.reads.file(&full),
+                _ if plain => {}
+                _ => self.settings.reads.unknown("it shows a picture whose path is made in the run"),
+            }
             let picture = Picture { path: rendering, base, project };
             if let (true, Err(diagnostic)) = (plain, picture.load(&path.text)) {
                 self.error(*diagnostic);

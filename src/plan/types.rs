@@ -104,6 +104,7 @@ impl<'a> TypeResolver<'a, '_> {
             .map_err(|e| e.diagnostic(&written.text, written.span))
             .and_then(|full| {
                 let wrong = |what: String| Diagnostic::error(Code::E205, written.span, what);
+                self.settings.reads.file(&full);
                 let text = read_text(&full).map_err(|e| wrong(format!("`{}` cannot be read: {e}", written.text)))?;
                 let json =
                     serde_json::from_str(&text).map_err(|e| wrong(format!("`{}` is no JSON: {e}", written.text)))?;

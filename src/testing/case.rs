@@ -110,6 +110,7 @@ impl Surroundings<'_> {
             file: self.file.to_owned(),
             test: test.name.clone(),
             line: self.sources.line_column(test.span).0,
+            number: case.number,
             row: case.row.clone(),
             swapped: variant.swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
             run,

@@ -1,4 +1,4 @@
-//! The run log: JSON lines, one for each case that ended. A line that a killed process cut is passed over.
+//! The run log: JSON lines, one for each case that ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,12 +51,22 @@ pub struct TestRecord {
     pub skip: Option<String>,
     /// How many cases it has.
     pub cases: usize,
+    /// How many runs each case has.
+    #[serde(default = "one")]
+    pub runs: usize,
+    /// The digest of everything that it reaches: chains, libraries, data. Another one is another test.
+    #[serde(default)]
+    pub digest: String,
     /// The share of runs of a case that must pass, where cases run more than once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs_pass: Option<f64>,
     /// The share of rows that must pass, where not all must.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_pass: Option<f64>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// How a case ended.
@@ -84,6 +94,9 @@ pub struct CaseRecord {
     pub test: String,
     /// The line of the test's name.
     pub line: usize,
+    /// The case's place among those of its test, from 0; its runs share it.
+    #[serde(default)]
+    pub number: usize,
     /// What tells its row from the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<String>,
@@ -119,6 +132,16 @@ pub struct CaseRecord {
     /// The steps, as a person follows them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
+}
+
+/// What tells a case from all others of a log: file, test, row, choice of the swaps, run.
+pub type CaseKey = (String, String, Option<String>, Vec<(String, String)>, Option<u32>);
+
+impl CaseRecord {
+    /// What tells it from all others of its log.
+    pub fn key(&self) -> CaseKey {
+        (self.file.clone(), self.test.clone(), self.row.clone(), self.swapped.clone(), self.run)
+    }
 }
 
 /// A step of a case.
@@ -165,4 +188,55 @@ pub struct CheckRecord {
     /// Whether `expected` and `actual` can be compared line by line.
     #[serde(default)]
     pub comparable: bool,
+}
+
+/// A log that was read.
+#[derive(Debug)]
+pub struct ReadLog {
+    /// Its entries.
+    pub entries: Vec<Entry>,
+    /// How many bytes its whole lines take: what stands behind was cut by a kill.
+    pub whole: usize,
+}
+
+/// Reads a log. A last line without its end was cut by a killed process, and is left out.
+///
+/// # Errors
+/// The first line that is no entry, with its number.
+pub fn read(text: &str) -> Result<ReadLog, String> {
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    let mut entries = Vec::new();
+    for (i, line) in text[..whole].lines().enumerate() {
+        let entry = serde_json::from_str(line).map_err(|e| format!("line {} is no entry of a run log: {e}", i + 1))?;
+        entries.push(entry);
+    }
+    match entries.first() {
+        Some(Entry::Began { .. }) => Ok(ReadLog { entries, whole }),
+        Some(_) => Err("its first line does not begin tests".to_owned()),
+        None => Err("it holds no whole line".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGAN: &str = r#"{"entry":"began","version":"0","files":["a.chain"],"cases":2,"notes":[]}"#;
+
+    #[test]
+    fn a_torn_line_is_left_out() {
+        let read_log = read(&format!("{BEGAN}\n{{\"entry\":\"ca")).unwrap();
+        assert_eq!((read_log.entries.len(), read_log.whole), (1, BEGAN.len() + 1));
+        // A whole line without its end is torn too: nobody knows whether more was to come.
+        assert_eq!(read(&format!("{BEGAN}\n{BEGAN}")).unwrap().entries.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_log_is_refused() {
+        assert_eq!(read("").unwrap_err(), "it holds no whole line");
+        assert!(read("{}\n").unwrap_err().starts_with("line 1 is no entry"));
+        assert!(read(&format!("{BEGAN}\nx\n")).unwrap_err().starts_with("line 2 is no entry"));
+        let ended = r#"{"entry":"ended","seconds":1.0,"code":0}"#;
+        assert_eq!(read(&format!("{ended}\n")).unwrap_err(), "its first line does not begin tests");
+    }
 }

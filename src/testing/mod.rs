@@ -15,8 +15,8 @@ mod verdict;
 pub mod report;
 
 pub use case::Surroundings;
-pub use log::{CaseRecord, CheckRecord, Entry, Status, StepRecord, TestRecord};
+pub use log::{CaseKey, CaseRecord, CheckRecord, Entry, ReadLog, Status, StepRecord, TestRecord, read};
 pub use prepare::{Case, Prepared, prepare};
 pub use runner::{Budget, Options, Runner, Spent};
-pub use snapshots::{ACCEPTED, Folder, Mode, PENDING};
+pub use snapshots::{ACCEPTED, Folder, Mode, PENDING, slug};
 pub use summary::{Choice, Group, Summary, TestSummary, Verdict};

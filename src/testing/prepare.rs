@@ -41,6 +41,8 @@ impl Prepared<'_> {
 /// A case of a test, ready to run.
 #[derive(Clone)]
 pub struct Case {
+    /// Its place among the cases of its test, from 0.
+    pub number: usize,
     /// Which choice of the swaps, as an index into the test's variants.
     pub variant: usize,
     /// What tells its row from the others.
@@ -83,6 +85,7 @@ pub fn prepare(test: &Test) -> Result<Prepared<'_>, Vec<Diagnostic>> {
             break;
         }
     }
+    cases.iter_mut().enumerate().for_each(|(i, case)| case.number = i);
     if wrong.is_empty() { Ok(Prepared { test, cases }) } else { Err(wrong) }
 }
 
@@ -138,5 +141,5 @@ fn case(
         return Err(wrong);
     }
     let variables = bind(plan, &given)?;
-    Ok(Case { variant, row, names, variables, stdin })
+    Ok(Case { number: 0, variant, row, names, variables, stdin })
 }

@@ -1,13 +1,14 @@
 //! Runs cases, several at a time, and writes what they come to into the log.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::case::Surroundings;
-use super::log::{CaseRecord, Entry, Status, TestRecord};
+use super::log::{CaseKey, CaseRecord, Entry, Status, TestRecord};
 use super::prepare::{Case, Prepared};
 use super::statistics::{Certain, certain};
 use crate::plan::testing::Test;
@@ -76,6 +77,8 @@ pub struct Runner<'a> {
     pub options: &'a Options,
     /// What was spent, by all files.
     pub spent: &'a Spent,
+    /// Cases that an earlier run finished: they are not run again.
+    pub finished: &'a HashMap<CaseKey, Status>,
 }
 
 /// A run of a case that is still to be made.
@@ -88,8 +91,8 @@ struct Job<'a> {
 }
 
 impl Runner<'_> {
-    /// The log's entry of a test.
-    pub fn test_record(&self, prepared: &Prepared<'_>) -> TestRecord {
+    /// The log's entry of a test; `digest` is that of everything that it reaches.
+    pub fn test_record(&self, prepared: &Prepared<'_>, digest: String) -> TestRecord {
         let test = prepared.test;
         TestRecord {
             file: self.surroundings.file.to_owned(),
@@ -99,6 +102,8 @@ impl Runner<'_> {
             tags: test.tags.clone(),
             skip: test.skip.clone(),
             cases: prepared.cases.len(),
+            runs: test.runs.map_or(1, |(n, _)| n as usize),
+            digest,
             runs_pass: test.runs.map(|(_, share)| share),
             rows_pass: test.rows_pass,
         }
@@ -125,6 +130,15 @@ impl Runner<'_> {
                     group,
                 }));
             }
+        }
+        if !self.finished.is_empty() {
+            jobs.retain(|job| match self.finished.get(&self.key(job)) {
+                Some(status) => {
+                    count(&groups[job.group], *status);
+                    false
+                }
+                None => true,
+            });
         }
         // A local server swaps models as rarely as can be.
         jobs.sort_by_key(|job| models(job));
@@ -162,12 +176,15 @@ impl Runner<'_> {
         }
         let record = self.surroundings.run(job.test, job.case, job.run).await;
         self.spent.add(&record);
-        let mut counts = group.borrow_mut();
-        match record.status {
-            Status::Passed => counts.0 += 1,
-            _ => counts.1 += 1,
-        }
+        count(group, record.status);
         record
+    }
+
+    /// What tells a job's case from all others of the log.
+    fn key(&self, job: &Job<'_>) -> CaseKey {
+        let swapped = &job.test.variants[job.case.variant].swapped;
+        let swapped = swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect();
+        (self.surroundings.file.to_owned(), job.test.name.clone(), job.case.row.clone(), swapped, job.run)
     }
 
     /// The record of a run that cannot change the verdict any more.
@@ -177,6 +194,7 @@ impl Runner<'_> {
             file: self.surroundings.file.to_owned(),
             test: job.test.name.clone(),
             line: self.surroundings.sources.line_column(job.test.span).0,
+            number: job.case.number,
             row: job.case.row.clone(),
             swapped: swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
             run: job.run,
@@ -191,6 +209,16 @@ impl Runner<'_> {
             output_tokens: None,
             steps: Vec::new(),
         }
+    }
+}
+
+/// Counts a run that ended among those of its case: passed, and not passed.
+fn count(group: &RefCell<(u64, u64)>, status: Status) {
+    let mut counts = group.borrow_mut();
+    match status {
+        Status::Passed => counts.0 += 1,
+        Status::Spared => {}
+        _ => counts.1 += 1,
     }
 }
 

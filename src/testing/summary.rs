@@ -1,13 +1,24 @@
 //! What the log comes to: the verdict on every test, and the exit code.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+
 use indexmap::IndexMap;
 
-use super::log::{CaseRecord, Entry, Status, TestRecord};
-use super::statistics::{needed, wilson};
+use super::log::{CaseKey, CaseRecord, Entry, Status, TestRecord};
+use super::statistics::{Certain, certain, needed, wilson};
+
+/// What the reason of a stop begins with where a budget is spent.
+const BUDGET: &str = "the budget";
+
+/// Why there is no end to a log.
+const CUT: &str = "the log ends before the tests did: it tells of the cases that were done";
 
 /// The log, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
+    /// Version of chainrun that wrote the log.
+    pub version: String,
     /// Every test, in order.
     pub tests: Vec<TestSummary>,
     /// The files as given.
@@ -55,8 +66,10 @@ pub struct Group<'s> {
     pub row: Option<&'s str>,
     /// The choice of the swaps.
     pub swapped: &'s [(String, String)],
-    /// The runs.
+    /// The runs that ended.
     pub runs: Vec<&'s CaseRecord>,
+    /// How many runs it is to have.
+    pub all: u64,
 }
 
 /// What one choice of the swaps came to.
@@ -72,6 +85,74 @@ pub struct Choice {
     pub verdict: Verdict,
 }
 
+impl Verdict {
+    /// Its name, as reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Skipped => "skipped",
+            Verdict::Unfinished => "unfinished",
+            Verdict::Failed => "failed",
+            Verdict::Unrecorded => "unrecorded",
+            Verdict::Broken => "broken",
+        }
+    }
+}
+
+/// A log as far as it was read.
+#[derive(Default)]
+struct Fold {
+    summary: Summary,
+    tests: HashMap<(String, String), usize>,
+    cases: HashMap<CaseKey, usize>,
+    /// Whether tests began that did not end yet.
+    open: bool,
+}
+
+impl Fold {
+    fn add(&mut self, entry: Entry) {
+        let summary = &mut self.summary;
+        match entry {
+            Entry::Began { version, files, cases, notes } => {
+                let new: Vec<String> = files.into_iter().filter(|file| !summary.files.contains(file)).collect();
+                summary.files.extend(new);
+                let new: Vec<String> = notes.into_iter().filter(|note| !summary.notes.contains(note)).collect();
+                summary.notes.extend(new);
+                summary.version = version;
+                summary.cases += cases;
+                summary.stopped = None;
+                self.open = true;
+            }
+            Entry::Test(record) => {
+                let key = (record.file.clone(), record.test.clone());
+                match self.tests.get(&key) {
+                    Some(at) => summary.tests[*at].record = record,
+                    None => {
+                        self.tests.insert(key, summary.tests.len());
+                        summary.tests.push(TestSummary { record, cases: Vec::new() });
+                    }
+                }
+            }
+            Entry::Case(case) => {
+                let Some(at) = self.tests.get(&(case.file.clone(), case.test.clone())) else { return };
+                let cases = &mut summary.tests[*at].cases;
+                match self.cases.entry(case.key()) {
+                    Occupied(at) => cases[*at.get()] = *case,
+                    Vacant(free) => {
+                        free.insert(cases.len());
+                        cases.push(*case);
+                    }
+                }
+            }
+            Entry::Ended { seconds, stopped, .. } => {
+                summary.seconds += seconds;
+                summary.stopped = stopped;
+                self.open = false;
+            }
+        }
+    }
+}
+
 impl Group<'_> {
     /// Runs that passed.
     pub fn passed(&self) -> u64 {
@@ -85,9 +166,11 @@ impl Group<'_> {
 
     /// The verdict, where `share` of the runs must pass.
     pub fn verdict(&self, share: f64) -> Verdict {
-        let all = self.runs.len() as u64;
-        if self.passed() >= needed(share, all) {
-            return Verdict::Passed;
+        let failed = self.made() - self.passed();
+        match certain(share, self.all, self.passed(), failed) {
+            Certain::Reached => return Verdict::Passed,
+            Certain::Open if (self.runs.len() as u64) < self.all => return Verdict::Unfinished,
+            _ => {}
         }
         let any = |status| self.runs.iter().any(|r| r.status == status);
         if any(Status::Broken) {
@@ -113,7 +196,8 @@ impl TestSummary {
         for case in &self.cases {
             groups.entry((&case.swapped, case.row.as_deref())).or_default().push(case);
         }
-        groups.into_iter().map(|((swapped, row), runs)| Group { row, swapped, runs }).collect()
+        let all = self.record.runs as u64;
+        groups.into_iter().map(|((swapped, row), runs)| Group { row, swapped, runs, all }).collect()
     }
 
     /// The choices of the swaps, and what each came to.
@@ -154,40 +238,50 @@ impl TestSummary {
 }
 
 impl Summary {
-    /// The log of one or more files, folded.
+    /// A log, folded. Where a case stands in it twice, the later line counts: tests that were resumed run some anew. A log
+    /// whose last tests have no end was cut.
     pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let mut summary = Summary::default();
-        let mut places: IndexMap<(String, String), usize> = IndexMap::new();
+        let mut fold = Fold::default();
         for entry in entries {
-            match entry {
-                Entry::Began { files, cases, notes, .. } => {
-                    summary.files = files;
-                    summary.cases = cases;
-                    summary.notes = notes;
-                }
-                Entry::Test(record) => {
-                    let key = (record.file.clone(), record.test.clone());
-                    places.entry(key).or_insert_with(|| {
-                        summary.tests.push(TestSummary { record, cases: Vec::new() });
-                        summary.tests.len() - 1
-                    });
-                }
-                Entry::Case(case) => {
-                    if let Some(at) = places.get(&(case.file.clone(), case.test.clone())) {
-                        summary.tests[*at].cases.push(*case);
-                    }
-                }
-                Entry::Ended { seconds, stopped, .. } => {
-                    summary.seconds += seconds;
-                    summary.stopped = stopped;
-                }
-            }
+            fold.add(entry);
         }
-        // Cases end in any order; a report has them in that of the file.
-        for test in &mut summary.tests {
-            test.cases.sort_by_key(|case| case.run);
+        let mut summary = fold.summary;
+        if fold.open {
+            summary.stopped = Some(CUT.to_owned());
         }
+        summary.sort();
         summary
+    }
+
+    /// Several logs, folded: parts of the same tests, as `--shard` makes them.
+    pub fn of_all(logs: impl IntoIterator<Item = Vec<Entry>>) -> Self {
+        let mut fold = Fold::default();
+        let mut stopped = Vec::new();
+        for log in logs {
+            for entry in log {
+                fold.add(entry);
+            }
+            stopped.extend(fold.open.then(|| CUT.to_owned()));
+            stopped.extend(fold.summary.stopped.take());
+            fold.open = false;
+        }
+        let mut summary = fold.summary;
+        // What spent its budget says so first: it is what the exit code looks for.
+        stopped.sort_by_key(|why| !why.starts_with(BUDGET));
+        stopped.dedup();
+        summary.stopped = (!stopped.is_empty()).then(|| stopped.join("; "));
+        summary.sort();
+        summary
+    }
+
+    /// Cases end in any order; a report has them in that of the files.
+    fn sort(&mut self) {
+        for test in &mut self.tests {
+            test.cases.sort_by_key(|case| (case.number, case.run));
+        }
+        let files = &self.files;
+        let place = |file: &str| files.iter().position(|f| f == file);
+        self.tests.sort_by_key(|test| (place(&test.record.file), test.record.line));
     }
 
     /// How many tests have a verdict.
@@ -198,7 +292,7 @@ impl Summary {
     /// The exit code: 0 all passed, 1 an assertion failed, 3 a run failed, 5 a recording missing or a snapshot pending,
     /// 6 a budget spent. Of several, the first of 3, 6, 5, 1.
     pub fn code(&self) -> u8 {
-        let budget = self.stopped.as_deref().is_some_and(|why| why.starts_with("the budget"));
+        let budget = self.stopped.as_deref().is_some_and(|why| why.starts_with(BUDGET));
         let any = |verdict| self.tests.iter().any(|t| t.verdict() == verdict);
         if any(Verdict::Broken) {
             3

@@ -174,7 +174,12 @@ fn shell(text: &str) -> Result<(), String> {
         let used: Vec<&str> = flags.captures_iter(ours).filter_map(|c| Some(c.get(1)?.as_str())).collect();
         let command: Vec<&str> = ours
             .split_whitespace()
-            .take_while(|w| matches!(*w, "check" | "explain" | "models" | "pull" | "list" | "ps" | "show" | "rm"))
+            .take_while(|w| {
+                matches!(
+                    *w,
+                    "check" | "test" | "report" | "explain" | "models" | "pull" | "list" | "ps" | "show" | "rm"
+                )
+            })
             .collect();
         let temp = TempDir::new().map_err(|e| e.to_string())?;
         let done = Call::new(temp.path()).map_err(|e| e.to_string())?.args(&command).arg("--help").run()?;

@@ -37,7 +37,10 @@ mod reference;
 mod replay;
 #[path = "../support/server.rs"]
 mod server;
+mod testing;
 mod traces;
+#[path = "../support/xml.rs"]
+mod xml;
 
 use std::path::{Path, PathBuf};
 
@@ -87,6 +90,7 @@ fn main() {
     trials.extend(otlp::trials());
     trials.extend(reference::trials());
     trials.extend(replay::trials());
+    trials.extend(testing::trials());
     trials.extend(traces::trials());
     #[cfg(unix)]
     trials.extend(callbacks::trials());

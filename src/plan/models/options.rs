@@ -62,7 +62,11 @@ impl Lowerer<'_> {
                 self.error(error.diagnostic(written, span));
                 false
             }
-            _ => true,
+            // One that is not there yet may come.
+            Ok(full) | Err(PathError::Io(_, full)) => {
+                self.settings.reads.file(&full);
+                true
+            }
         }
     }
 
@@ -192,6 +196,7 @@ impl Lowerer<'_> {
             Diagnostic::error(Code::E001, span, format!("`{written}` cannot be read: {what}"))
                 .help("`tools:` is a list, or the path of a JSON or YAML file that holds one")
         };
+        self.settings.reads.file(&full);
         let text = read_text(&full).map_err(|e| wrong(e.to_string()))?;
         data::read(Path::new(written), &text).map_err(|e| wrong(e.to_string()))
     }

@@ -319,6 +319,7 @@ impl Reader<'_, '_, '_> {
     fn schema(&mut self, path: &crate::syntax::ast::Str) -> Option<Value> {
         let read = rows::place(&self.settings.project, &self.settings.base, path, "`schema`").and_then(|full| {
             let wrong = |why: String| Box::new(Diagnostic::error(Code::E001, path.span, why));
+            self.settings.reads.file(&full);
             let text = read_text(&full).map_err(|e| wrong(format!("`{}` cannot be read: {e}", path.text)))?;
             crate::plan::data::read(&full, &text).map_err(|e| wrong(format!("`{}` is no JSON Schema: {e}", path.text)))
         });

@@ -85,6 +85,7 @@ impl<'a> Collector<'a> {
 
     fn test(&mut self, decl: &'a TestDecl) -> Option<Test> {
         let before = self.wrong.len();
+        self.settings.reads.take();
         let lines = self.lines(decl);
         if decl.name.text.trim().is_empty() {
             self.error(Diagnostic::error(Code::E240, decl.name.span, "the test has no name"));
@@ -130,6 +131,7 @@ impl<'a> Collector<'a> {
             expectations,
             runs,
             rows_pass,
+            reached: self.settings.reads.take(),
         })
     }
 
@@ -210,8 +212,10 @@ impl<'a> Collector<'a> {
     }
 
     fn rows(&mut self, file: &Str, name: Option<&Ident>) -> Option<Rows> {
-        let read = rows::place(&self.settings.project, &self.settings.base, file, "a test's data")
-            .and_then(|full| rows::read(&full, file, "rows"));
+        let read = rows::place(&self.settings.project, &self.settings.base, file, "a test's data").and_then(|full| {
+            self.settings.reads.file(&full);
+            rows::read(&full, file, "rows")
+        });
         let rows = match read {
             Ok(rows) => rows,
             Err(diagnostic) => {
@@ -311,6 +315,7 @@ impl<'a> Collector<'a> {
             let settings = self.settings;
             let mut file = |path: &Str| {
                 let full = rows::place(&settings.project, &settings.base, path, "`file`")?;
+                settings.reads.file(&full);
                 Ok(rows::read(&full, path, "answers")?.to_vec())
             };
             if let Some(value) = mock_value(operand, known, &mut file, &mut self.wrong) {

@@ -18,6 +18,7 @@ pub use mocks::{Mock, MockAnswer, MockValue};
 pub use values::{TestValue, evaluated};
 pub use variants::{Swapped, Variant};
 
+use crate::plan::Reached;
 use crate::source::Span;
 use crate::value::Value;
 
@@ -51,6 +52,8 @@ pub struct Test {
     pub runs: Option<(u32, f64)>,
     /// The share of rows that must pass; all where nothing is said.
     pub rows_pass: Option<f64>,
+    /// The files that it reaches by itself, those of its chains aside.
+    pub reached: Reached,
 }
 
 /// The rows of a test's data.

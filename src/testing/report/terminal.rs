@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::difference::difference;
+use super::naming::choice;
 use crate::testing::log::{CaseRecord, CheckRecord, Status};
 use crate::testing::summary::{Summary, TestSummary, Verdict};
 
@@ -84,7 +85,7 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
     let verdict = test.verdict();
     let record = &test.record;
     let place = format!("{}:{}", record.file, record.line);
-    let name = format!("\"{}\"", record.test);
+    let name = format!("\"{}\"", clean(&record.test));
     match verdict {
         Verdict::Passed if test.warnings() == 0 && record.runs_pass.is_none() && test.choices().len() < 2 => return,
         Verdict::Passed => {
@@ -146,7 +147,7 @@ fn grid(out: &mut String, test: &TestSummary, paint: Paint) {
     if choices.len() < 2 {
         return;
     }
-    let names: Vec<String> = choices.iter().map(|choice| words(&choice.swapped)).collect();
+    let names: Vec<String> = choices.iter().map(|c| choice(&c.swapped)).collect();
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
     for (name, choice) in names.iter().zip(&choices) {
         let mark = match choice.verdict {
@@ -158,14 +159,10 @@ fn grid(out: &mut String, test: &TestSummary, paint: Paint) {
     }
 }
 
-fn words(choice: &[(String, String)]) -> String {
-    choice.iter().map(|(name, with)| format!("{name} = {with}")).collect::<Vec<_>>().join(", ")
-}
-
 fn label(row: Option<&str>, swapped: &[(String, String)]) -> String {
     let mut parts = Vec::new();
     if !swapped.is_empty() {
-        parts.push(words(swapped));
+        parts.push(choice(swapped));
     }
     parts.extend(row.map(|row| format!("row {}", short(row))));
     if parts.is_empty() { String::new() } else { format!("{}: ", parts.join(", ")) }
@@ -177,7 +174,7 @@ fn case(out: &mut String, case: &CaseRecord, paint: Paint) {
         label = format!("{label}run {run}: ");
     }
     if let Some(error) = case.error.as_deref().filter(|_| case.status == Status::Broken) {
-        let _ = writeln!(out, "  {label}{} {error}", paint.red("the run failed:"));
+        let _ = writeln!(out, "  {label}{} {}", paint.red("the run failed:"), clean(error));
     } else if !label.is_empty() {
         let _ = writeln!(out, "  {label}");
     }
@@ -192,8 +189,8 @@ fn check(out: &mut String, case: &CaseRecord, check: &CheckRecord, paint: Paint)
     let carets = "^".repeat(check.text.chars().count().clamp(1, 100));
     let paint_kind = |text: &str| if check.warn { paint.yellow(text) } else { paint.red(text) };
     let _ = writeln!(out, "  {margin} {} {}:{}:{}", paint.faint("-->"), case.file, check.line, check.column);
-    let _ = writeln!(out, "  {} {} {}", paint.faint(&number), paint.faint("|"), check.text);
-    let _ = writeln!(out, "  {margin} {} {} {}", paint.faint("|"), paint_kind(&carets), check.why);
+    let _ = writeln!(out, "  {} {} {}", paint.faint(&number), paint.faint("|"), clean(&check.text));
+    let _ = writeln!(out, "  {margin} {} {} {}", paint.faint("|"), paint_kind(&carets), clean(&check.why));
     if check.expected.is_empty() && check.actual.is_empty() {
         return;
     }
@@ -204,7 +201,7 @@ fn check(out: &mut String, case: &CaseRecord, check: &CheckRecord, paint: Paint)
         let _ = writeln!(out, "  {margin} {} actual:   {}", paint.faint("="), short(&check.actual));
         return;
     }
-    for line in lines {
+    for line in lines.iter().map(|line| clean(line)) {
         let painted = match line.as_bytes().first() {
             Some(b'-') => paint.red(&line),
             Some(b'+') => paint.green(&line),
@@ -212,6 +209,19 @@ fn check(out: &mut String, case: &CaseRecord, check: &CheckRecord, paint: Paint)
         };
         let _ = writeln!(out, "  {margin} {} {painted}", paint.faint("|"));
     }
+}
+
+/// A text without what a terminal would obey; lines stay.
+fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// A text on one line, without what a terminal would obey.
