@@ -215,6 +215,12 @@ pub struct TestArgs {
     /// Accept every snapshot as it is now
     #[arg(long)]
     pub accept: bool,
+    /// Where answers come from; without it `replay` where CI is set, else `auto`
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub recordings: Option<RecordingsMode>,
+    /// Remove recordings that no test asks for any more
+    #[arg(long, conflicts_with_all = ["filter", "tag", "shard"])]
+    pub prune: bool,
     /// Write the run log, JSON lines, to FILE
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -230,6 +236,19 @@ pub struct TestArgs {
     /// Reach nothing but this machine
     #[arg(long)]
     pub offline: bool,
+}
+
+/// Where the answers of models come from in tests.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingsMode {
+    /// From recordings alone: what is not recorded is an error, and nothing is called
+    Replay,
+    /// From recordings; what is not recorded is called, and recorded
+    Auto,
+    /// From models, and recorded anew
+    Record,
+    /// From models; recordings are neither read nor written
+    Live,
 }
 
 /// What is explained.

@@ -14,6 +14,7 @@ mod format;
 mod load;
 mod models;
 mod page;
+mod recordings;
 mod records;
 mod result;
 mod run;

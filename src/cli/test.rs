@@ -3,20 +3,22 @@
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::arguments::TestArgs;
 use super::console::{Console, print_line};
 use super::selection::{Shard, budget, files, refused_only, selected, unknown_tags};
-use super::{INTERRUPTED, WRONG, load};
+use super::{INTERRUPTED, WRONG, load, recordings};
 use crate::config::Context;
 use crate::diag::{Diagnostic, Severity};
 use crate::plan::testing::{Test, collect};
 use crate::plan::{self, Declarations, Execs};
 use crate::source::Sources;
 use crate::testing::{
-    CaseRecord, Entry, Folder, Mode, Options, Prepared, Runner, Spent, Status, Summary, Surroundings, prepare, report,
+    CaseRecord, Entry, Folder, Mode, Options, Prepared, Recorder, Recordings, Runner, Spent, Status, Summary,
+    Surroundings, prepare, report,
 };
 
 /// Nothing was selected.
@@ -28,6 +30,7 @@ struct Tested {
     shown: String,
     sources: Sources,
     tests: Vec<Test>,
+    recordings: Option<Rc<Recordings>>,
 }
 
 /// Runs the command.
@@ -54,14 +57,25 @@ fn tested(
     if args.jobs == Some(0) {
         return Err(usage("`--jobs 0` runs nothing: write 1 or more".to_owned()));
     }
+    let recorder = recordings::recorder(args, context);
+    if args.prune && recorder == Recorder::Live {
+        return Err(usage("`--recordings live` reads no recordings, so `--prune` can remove none".to_owned()));
+    }
     let options = Options { jobs: args.jobs, fail_fast: args.fail_fast, budget };
     let mut all = Vec::new();
     let mut wrong = false;
     for path in files(&args.files, &context.cwd).map_err(usage)? {
         let mut sources = Sources::new();
-        let (tests, found) = of_file(&path, args, &mut sources, context);
+        let (tests, mut found) = of_file(&path, args, &mut sources, context);
+        let mode = if tests.is_empty() { Recorder::Live } else { recorder };
+        let read = recordings::of_file(&path, mode, &mut sources, context);
+        let recordings = read.unwrap_or_else(|diagnostic| {
+            found.push(*diagnostic);
+            None
+        });
         wrong |= console.report(&found, &sources);
-        all.push(Tested { shown: path.display().to_string(), path: context.cwd.join(&path), sources, tests });
+        let (shown, path) = (path.display().to_string(), context.cwd.join(&path));
+        all.push(Tested { shown, path, sources, tests, recordings });
     }
     if wrong { Err(WRONG) } else { Ok((all, options, shard)) }
 }
@@ -200,15 +214,26 @@ async fn run(
     let spent = Spent::default();
     let mut stopped = None;
     let mut interrupted = false;
+    let unsaved: RefCell<Option<String>> = RefCell::default();
     for (file, its) in prepared {
         let folder = Folder::of(&file.path, mode);
-        let surroundings = Surroundings { file: &file.shown, sources: &file.sources, context, snapshots: &folder };
+        let surroundings = Surroundings {
+            file: &file.shown,
+            sources: &file.sources,
+            context,
+            snapshots: &folder,
+            recordings: file.recordings.clone(),
+        };
         let runner = Runner { surroundings, options, spent: &spent };
         for one in its {
             log.add(Entry::Test(runner.test_record(one)));
         }
         let tell = |entry: Entry| {
             progress.step();
+            // Before a case counts as ended, its recordings are safe.
+            if let Some(Err(why)) = file.recordings.as_ref().map(|recordings| recordings.save()) {
+                unsaved.borrow_mut().get_or_insert(why);
+            }
             log.add(entry);
         };
         let ended = tokio::select! {
@@ -232,13 +257,26 @@ async fn run(
                 console.note(&format!("no test looks at the snapshot {} any more", orphan.display()));
             }
         }
+        if let Some(recordings) = &file.recordings
+            && let Some(spared) = log.complete(args, its, file)
+        {
+            recordings::unused(args, &file.shown, recordings, spared, console);
+        }
     }
     progress.end();
+    let unsaved = unsaved.into_inner();
+    if let Some(why) = &unsaved {
+        console.write(&format!("error: {why}\n"));
+    }
     let seconds = began.elapsed().as_secs_f64();
     let mut summary = Summary::of(log.entries());
     summary.seconds = seconds;
     summary.stopped = stopped.clone();
-    let code = if interrupted { INTERRUPTED } else { summary.code() };
+    let code = match (interrupted, unsaved.is_some()) {
+        (true, _) => INTERRUPTED,
+        (false, true) => WRONG,
+        (false, false) => summary.code(),
+    };
     log.add(Entry::Ended { seconds, stopped, code });
     let color = std::io::stdout().is_terminal() && context.var("NO_COLOR").is_none();
     if !args.quiet || code != 0 {
@@ -279,6 +317,13 @@ impl Log {
             let _ = file.write_all(line.as_bytes());
         }
         self.entries.borrow_mut().push(entry);
+    }
+
+    /// Whether every case of a file ran to its end, and then, whether runs of it were spared.
+    fn complete(&self, args: &TestArgs, its: &[Prepared<'_>], file: &Tested) -> Option<bool> {
+        let entries = self.entries.borrow();
+        let spared = |e: &Entry| matches!(e, Entry::Case(c) if c.file == file.shown && c.status == Status::Spared);
+        recordings::complete(args, its, &file.shown, &entries, file.tests.len()).then(|| entries.iter().any(spared))
     }
 
     fn entries(&self) -> Vec<Entry> {

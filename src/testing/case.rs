@@ -1,20 +1,23 @@
 //! One run of a case: the plan with its mocks, followed, and what its expectations come to.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use indexmap::IndexMap;
 
-use super::log::{CaseRecord, Status, StepRecord};
+use super::clock::Clock;
+use super::log::{CaseRecord, CheckRecord, Status, StepRecord};
 use super::observer::Observer;
 use super::prepare::Case;
+use super::recordings::{Deck, Miss, Recordings};
 use super::snapshots::{Folder, Snapshots, slug};
 use super::verdict::{Ended, facts, shown};
 use crate::config::{Context, Origin, Setting};
 use crate::diag::Diagnostic;
 use crate::event::channel_unrecorded;
 use crate::plan::testing::{MockAnswer, Test};
-use crate::plan::{ModelId, Models, Plan, build_models_but};
+use crate::plan::{Making, ModelId, Models, Plan, build_models_so};
 use crate::providers::mock::{Mock, Scripted};
 use crate::providers::{ModelConfig, OptionValue, Provider, fake};
 use crate::run::{Failure, Run};
@@ -31,6 +34,8 @@ pub struct Surroundings<'a> {
     pub context: &'a Arc<Context>,
     /// The file's snapshots.
     pub snapshots: &'a Folder,
+    /// The file's recordings; none where every call is made and none recorded.
+    pub recordings: Option<Rc<Recordings>>,
 }
 
 /// The longest text of a step in a record, in characters.
@@ -41,11 +46,13 @@ impl Surroundings<'_> {
     pub async fn run(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
         let variant = &test.variants[case.variant];
         let plan = &*variant.plan;
-        let observer = Observer::default();
+        let clock = Rc::new(Clock::default());
+        let deck = self.recordings.clone().map(|all| Deck::new(all, run, clock.clone()));
+        let observer = Observer::new(deck);
         let started = Instant::now();
         let models = self.models(test, case, plan, &observer, run);
         let outcome = match &models {
-            Ok(models) => value(plan, case, models, &observer, self.sources).await,
+            Ok(models) => clock.drive(value(plan, case, models, &observer, self.sources)).await,
             Err(wrong) => Err(told(wrong)),
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -54,13 +61,17 @@ impl Surroundings<'_> {
         for (variable, value) in plan.variables.iter().zip(&case.variables) {
             names.entry(variable.name.clone()).or_insert_with(|| value.clone());
         }
-        let ended = Ended { plan, outcome, observer: &observer, names, seconds, snapshots: &snapshots };
+        let ended = Ended { plan, outcome, observer: &observer, names, seconds: clock.now(), snapshots: &snapshots };
         let expected = ended.is_expected(&test.expectations);
-        let checks: Vec<_> = match expected {
+        let misses = observer.deck().map(Deck::misses).unwrap_or_default();
+        let checks: Vec<_> = match expected && misses.is_empty() {
             true => test.expectations.iter().map(|e| ended.check(e, self.sources)).collect(),
-            false => Vec::new(),
+            // What stands in for an answer that is missing says nothing of the chain.
+            false => misses.iter().map(|miss| self.missing(test, miss)).collect(),
         };
-        let status = if !expected {
+        let status = if !misses.is_empty() {
+            Status::Unrecorded
+        } else if !expected {
             Status::Broken
         } else if checks.iter().all(|c| c.pass || c.warn) {
             Status::Passed
@@ -72,6 +83,7 @@ impl Surroundings<'_> {
             Status::Failed
         };
         let counted = facts(&observer.calls());
+        let recorded = observer.deck().map(Deck::counts);
         CaseRecord {
             file: self.file.to_owned(),
             test: test.name.clone(),
@@ -85,10 +97,29 @@ impl Surroundings<'_> {
             error: ended.outcome.as_ref().err().cloned(),
             checks,
             calls: counted.calls.unwrap_or(0),
-            replayed: 0,
+            replayed: recorded.map_or(0, |r| r.replayed),
+            vectors: recorded.map_or(0, |r| r.vectors),
+            called: recorded.map(|r| r.called),
             input_tokens: counted.input_tokens,
             output_tokens: counted.output_tokens,
             steps: steps(plan, &observer),
+        }
+    }
+
+    /// A call that is not recorded, as an expectation that is not met.
+    fn missing(&self, test: &Test, miss: &Miss) -> CheckRecord {
+        let (line, column) = self.sources.line_column(test.span);
+        CheckRecord {
+            line,
+            column,
+            text: self.sources.slice(test.span).to_owned(),
+            pass: false,
+            warn: false,
+            expected: miss.nearest.clone(),
+            actual: miss.asked.clone(),
+            why: miss.why.clone(),
+            score: None,
+            comparable: true,
         }
     }
 
@@ -125,35 +156,24 @@ impl Surroundings<'_> {
                 }
             }
         }
-        let mut models = build_models_but(plan, &case.variables, self.context, &|id| stands.get(&id.0).cloned())?;
-        if let Some(run) = run.filter(|run| *run > 1) {
-            self.reseed(&mut models, run)?;
-        }
-        Ok(models)
+        let making = Making {
+            stands_in: &|id| stands.get(&id.0).cloned(),
+            change: &|config| reseed(config, run),
+            // What recordings answer needs no secret and no weights.
+            lenient: self.recordings.is_some(),
+        };
+        build_models_so(plan, &case.variables, self.context, &making)
     }
+}
 
-    /// Gives every model that has a seed another one for each run, so that runs differ where models do.
-    fn reseed(&self, models: &mut Models, run: u32) -> Result<(), Vec<Diagnostic>> {
-        for (config, provider) in models.configs.iter_mut().zip(&mut models.providers) {
-            // The answers of `fake` and of mocks are written.
-            if config.spec.name == fake::SPEC.name {
-                continue;
-            }
-            let Some(option) = config.spec.option("seed") else { continue };
-            let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
-            let value = OptionValue::Value(Value::Int(seed));
-            config.options.insert(option.name, Setting { value, origin: Origin::Default });
-            match crate::providers::build(config, self.context) {
-                Ok(made) => *provider = made,
-                Err(e) => {
-                    let diagnostic =
-                        Diagnostic::new(crate::diag::Severity::Error, crate::diag::Code::E209, None, e.message);
-                    return Err(vec![diagnostic]);
-                }
-            }
-        }
-        Ok(())
-    }
+/// Gives a model that has a seed another one for each run, so that runs differ where models do.
+fn reseed(config: &mut ModelConfig, run: Option<u32>) {
+    // The answers of `fake` are written.
+    let Some(run) = run.filter(|run| *run > 1 && config.spec.name != fake::SPEC.name) else { return };
+    let Some(option) = config.spec.option("seed") else { return };
+    let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
+    let value = OptionValue::Value(Value::Int(seed));
+    config.options.insert(option.name, Setting { value, origin: Origin::Default });
 }
 
 fn scripted(answer: &MockAnswer) -> Scripted {

@@ -2,9 +2,11 @@
 //! into an append-only log, and every report is made of that log.
 
 mod case;
+mod clock;
 mod log;
 mod observer;
 mod prepare;
+mod recordings;
 mod runner;
 mod snapshots;
 mod statistics;
@@ -16,6 +18,7 @@ pub mod report;
 pub use case::Surroundings;
 pub use log::{CaseRecord, CheckRecord, Entry, Status, StepRecord, TestRecord};
 pub use prepare::{Case, Prepared, prepare};
+pub use recordings::{Recorder, Recordings, Unused};
 pub use runner::{Budget, Options, Runner, Spent};
 pub use snapshots::{ACCEPTED, Folder, Mode, PENDING};
 pub use summary::{Choice, Group, Summary, TestSummary, Verdict};

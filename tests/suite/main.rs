@@ -33,6 +33,7 @@ mod outside;
 mod pipelines;
 mod printing;
 mod process;
+mod recordings;
 mod reference;
 mod replay;
 #[path = "../support/server.rs"]
@@ -86,6 +87,7 @@ fn main() {
     trials.extend(printing::trials());
     trials.extend(otlp::trials());
     trials.extend(reference::trials());
+    trials.extend(recordings::trials());
     trials.extend(replay::trials());
     trials.extend(traces::trials());
     #[cfg(unix)]
