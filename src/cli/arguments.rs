@@ -52,6 +52,10 @@ pub enum Command {
                             130 interrupted. Of several the first of 130, 2, 3, 6, 5, 1."
     )]
     Test(TestArgs),
+    /// Go through snapshots that wait to be accepted, those below the working folder where nothing is named
+    #[command(after_help = "Exit codes: 0 none waits any more, 2 usage or .chain error, 3 a file cannot be changed, \
+                            5 some still wait.")]
+    Review(ReviewArgs),
     /// Print every effective option with its origin and the rendered prompts, no model is called;
     /// or, for the code of a diagnostic as E204, what it means
     #[command(
@@ -236,6 +240,26 @@ pub struct TestArgs {
     /// Reach nothing but this machine
     #[arg(long)]
     pub offline: bool,
+}
+
+/// Which snapshots are gone through, and how.
+#[derive(Args)]
+pub struct ReviewArgs {
+    /// The .chain files, or folders of them
+    #[arg(value_name = "FILE")]
+    pub paths: Vec<PathBuf>,
+    /// Accept all
+    #[arg(long, conflicts_with_all = ["reject", "list", "prune"])]
+    pub accept: bool,
+    /// Reject all
+    #[arg(long, conflicts_with_all = ["list", "prune"])]
+    pub reject: bool,
+    /// List them, and ask nothing
+    #[arg(long, conflicts_with = "prune")]
+    pub list: bool,
+    /// Remove the snapshots that no test looks at any more
+    #[arg(long)]
+    pub prune: bool,
 }
 
 /// Where the answers of models come from in tests.

@@ -16,7 +16,9 @@ mod models;
 mod page;
 mod recordings;
 mod records;
+mod redactions;
 mod result;
+mod review;
 mod run;
 mod selection;
 mod telemetry;
@@ -89,6 +91,7 @@ fn start() -> u8 {
         None => run::run(&cli.run, &context),
         Some(Command::Check(args)) => check::check(&args, &context),
         Some(Command::Test(args)) => test::test(&args, &context),
+        Some(Command::Review(args)) => review::review(&args, &context),
         Some(Command::Explain(args)) => match page::asked(&args.run) {
             Some(word) => page::print(word, &args.run, &context),
             None => explain::explain(&args.run, &context),

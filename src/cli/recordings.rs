@@ -132,7 +132,8 @@ fn one(unused: &Unused) -> String {
 
 /// A stretch of a prompt around a place, in one line and without what a terminal would obey.
 fn stretch(text: &str, at: usize) -> String {
-    let from = at.saturating_sub(SHOWN / 3).min(text.len());
+    let short = text.chars().nth(SHOWN).is_none();
+    let from = if short { 0 } else { at.saturating_sub(SHOWN / 3).min(text.len()) };
     let start = (0..=from).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     let mut out = String::from(if start > 0 { "…" } else { "" });
     for c in text[start..].chars().take(SHOWN) {

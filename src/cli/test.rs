@@ -17,8 +17,8 @@ use crate::plan::testing::{Test, collect};
 use crate::plan::{self, Declarations, Execs};
 use crate::source::Sources;
 use crate::testing::{
-    CaseRecord, Entry, Folder, Mode, Options, Prepared, Recorder, Recordings, Runner, Spent, Status, Summary,
-    Surroundings, prepare, report,
+    CaseRecord, Entry, Folder, Mode, Options, Prepared, Recorder, Recordings, Redaction, Runner, Spent, Status,
+    Summary, Surroundings, prepare, report,
 };
 
 /// Nothing was selected.
@@ -31,6 +31,7 @@ struct Tested {
     sources: Sources,
     tests: Vec<Test>,
     recordings: Option<Rc<Recordings>>,
+    redactions: Rc<[Redaction]>,
 }
 
 /// Runs the command.
@@ -66,23 +67,27 @@ fn tested(
     let mut wrong = false;
     for path in files(&args.files, &context.cwd).map_err(usage)? {
         let mut sources = Sources::new();
-        let (tests, mut found) = of_file(&path, args, &mut sources, context);
+        let (tests, mut found) = tests(&path, &args.models, args.allow_exec, &mut sources, context);
         let mode = if tests.is_empty() { Recorder::Live } else { recorder };
         let read = recordings::of_file(&path, mode, &mut sources, context);
         let recordings = read.unwrap_or_else(|diagnostic| {
             found.push(*diagnostic);
             None
         });
-        wrong |= console.report(&found, &sources);
         let (shown, path) = (path.display().to_string(), context.cwd.join(&path));
-        all.push(Tested { shown, path, sources, tests, recordings });
+        // A configuration that is not valid is told with the tests.
+        let redactions = load::redactions(&path, &mut sources).unwrap_or_default().into();
+        wrong |= console.report(&found, &sources);
+        all.push(Tested { shown, path, sources, tests, recordings, redactions });
     }
     if wrong { Err(WRONG) } else { Ok((all, options, shard)) }
 }
 
-fn of_file(
+/// The tests of a file, with what is wrong with it.
+pub fn tests(
     path: &Path,
-    args: &TestArgs,
+    models: &[String],
+    allow_exec: bool,
     sources: &mut Sources,
     context: &Arc<Context>,
 ) -> (Vec<Test>, Vec<Diagnostic>) {
@@ -92,14 +97,14 @@ fn of_file(
     };
     let mut found = loaded.diagnostics.clone();
     let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut found);
-    let mut settings = match load::settings(&args.models, &loaded, sources, context) {
+    let mut settings = match load::settings(models, &loaded, sources, context) {
         Ok(settings) => settings,
         Err(wrong) => {
             found.extend(wrong);
             return (Vec::new(), found);
         }
     };
-    if args.allow_exec {
+    if allow_exec {
         settings.exec = Execs::Allowed;
     }
     let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
@@ -216,7 +221,7 @@ async fn run(
     let mut interrupted = false;
     let unsaved: RefCell<Option<String>> = RefCell::default();
     for (file, its) in prepared {
-        let folder = Folder::of(&file.path, mode);
+        let folder = Folder::of(&file.path, mode, file.redactions.clone());
         let surroundings = Surroundings {
             file: &file.shown,
             sources: &file.sources,
@@ -252,19 +257,12 @@ async fn run(
                 break;
             }
         }
-        if args.filter.is_empty() && args.tag.is_empty() && args.shard.is_none() {
-            for orphan in folder.orphans() {
-                console.note(&format!("no test looks at the snapshot {} any more", orphan.display()));
-            }
-        }
-        if let Some(recordings) = &file.recordings
-            && let Some(spared) = log.complete(args, its, file)
-        {
-            recordings::unused(args, &file.shown, recordings, spared, console);
-        }
+        left_over(args, console, &log, &folder, file, its);
     }
     progress.end();
-    let unsaved = unsaved.into_inner();
+    // A case that was interrupted recorded calls too.
+    let last = prepared.iter().filter_map(|(file, _)| file.recordings.as_ref()?.save().err()).next();
+    let unsaved = unsaved.into_inner().or(last);
     if let Some(why) = &unsaved {
         console.write(&format!("error: {why}\n"));
     }
@@ -283,6 +281,23 @@ async fn run(
         print_line(report::terminal(&summary, color).trim_end());
     }
     code
+}
+
+/// Tells of snapshots that no test of a file looks at, and of recordings that none asks for.
+fn left_over(args: &TestArgs, console: &Console, log: &Log, snapshots: &Folder, file: &Tested, its: &[Prepared<'_>]) {
+    if args.filter.is_empty() && args.tag.is_empty() && args.shard.is_none() {
+        for orphan in snapshots.orphans() {
+            console.note(&format!(
+                "no test looks at the snapshot {} any more; `chainrun review --prune` removes it",
+                orphan.display()
+            ));
+        }
+    }
+    if let Some(recordings) = &file.recordings
+        && let Some(spared) = log.complete(args, its, file)
+    {
+        recordings::unused(args, &file.shown, recordings, spared, console);
+    }
 }
 
 /// Whether a case did not pass.

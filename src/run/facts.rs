@@ -36,7 +36,16 @@ pub fn recorded(
     let asked = Asked::of(request, constraint).map(|text| sink.redact(text));
     let options = lasting(config, sink);
     let model = sink.redact(&config.shown_model());
-    Recorded::new((&config.name, config.spec.name, &model), options, asked, answer, sink.lengths().to_vec())
+    let of = (config.name.as_str(), config.spec.name, model.as_str());
+    let mut recorded = Recorded::new(of, options, asked, answer, sink.lengths().to_vec());
+    for call in &mut recorded.answer.tool_calls {
+        // A model may repeat a secret in what it asks a tool.
+        let arguments = std::mem::take(&mut call.arguments);
+        if let serde_json::Value::Object(clean) = sink.redact_json(arguments.into()) {
+            call.arguments = clean;
+        }
+    }
+    recorded
 }
 
 /// Options that say where a server is: its answers are the same elsewhere.

@@ -11,7 +11,8 @@ use super::log::{CaseRecord, CheckRecord, Status, StepRecord};
 use super::observer::Observer;
 use super::prepare::Case;
 use super::recordings::{Deck, Miss, Recordings};
-use super::snapshots::{Folder, Snapshots, slug};
+use super::snapshot_names::case_name;
+use super::snapshots::{Folder, Snapshots};
 use super::verdict::{Ended, facts, shown};
 use crate::config::{Context, Origin, Setting};
 use crate::diag::Diagnostic;
@@ -56,7 +57,7 @@ impl Surroundings<'_> {
             Err(wrong) => Err(told(wrong)),
         };
         let seconds = started.elapsed().as_secs_f64();
-        let snapshots = Snapshots::new(self.snapshots.clone(), name(test, case, run));
+        let snapshots = Snapshots::new(self.snapshots.clone(), case_name(test, case, run));
         let mut names = case.names.clone();
         for (variable, value) in plan.variables.iter().zip(&case.variables) {
             names.entry(variable.name.clone()).or_insert_with(|| value.clone());
@@ -220,21 +221,6 @@ fn message(diagnostic: &Diagnostic, sources: &Sources) -> String {
 
 fn told(wrong: &[Diagnostic]) -> String {
     wrong.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; ")
-}
-
-/// What tells a case from all others of the file, for the names of its snapshots.
-fn name(test: &Test, case: &Case, run: Option<u32>) -> String {
-    let mut name = slug(&test.name);
-    for swapped in &test.variants[case.variant].swapped {
-        name.push_str(&format!("--{}", slug(&format!("{}={}", swapped.name, swapped.with))));
-    }
-    if let Some(row) = &case.row {
-        name.push_str(&format!("--{}", slug(row)));
-    }
-    if let Some(run) = run {
-        name.push_str(&format!("--run-{run}"));
-    }
-    name
 }
 
 /// The steps of a run that have a name, and its calls of models, in the order in which they ended.

@@ -36,6 +36,7 @@ mod process;
 mod recordings;
 mod reference;
 mod replay;
+mod review;
 #[path = "../support/server.rs"]
 mod server;
 mod traces;
@@ -89,6 +90,7 @@ fn main() {
     trials.extend(reference::trials());
     trials.extend(recordings::trials());
     trials.extend(replay::trials());
+    trials.extend(review::trials());
     trials.extend(traces::trials());
     #[cfg(unix)]
     trials.extend(callbacks::trials());

@@ -206,7 +206,7 @@ fn vectors() -> Outcome {
     let server = Server::start(move |seen| match seen.path.as_str() {
         "/api/embed" => {
             let texts = seen.json()["input"].as_array().map_or(1, Vec::len);
-            let mut vector = || vec![1.0 / (count.fetch_add(1, Ordering::SeqCst) + 3) as f32, 0.5];
+            let vector = || vec![1.0 / (count.fetch_add(1, Ordering::SeqCst) + 3) as f32, 0.5];
             let vectors: Vec<Vec<f32>> = (0..texts).map(|_| vector()).collect();
             Reply::json(200, &serde_json::json!({ "model": "e", "embeddings": vectors }).to_string())
         }
@@ -276,7 +276,7 @@ fn torn() -> Outcome {
         ensure(run(&temp, &["--recordings", "live"])?.code == Some(0), "`live` reads them")?;
     }
     // Both sides of a merge: of two answers to one call the first counts.
-    let both = format!("{text}{}", text.replace("answer", "other"));
+    let both = format!("{text}{}", text.replace("answer ", "other "));
     temp.write(FILE, both)?;
     let done = in_ci(&temp, &[])?;
     ensure(done.code == Some(0), done.out() + &done.err())?;
@@ -326,36 +326,74 @@ fn weights() -> Outcome {
     ensure(done.code == Some(5) && done.out().contains("is stale: the weights 000000000000 answered"), done.out())
 }
 
+/// Kills at this many moments, of which this many come after the first case that ended.
+#[cfg(unix)]
+const KILLS: (usize, usize) = (100, 80);
+
 #[cfg(unix)]
 fn killed() -> Outcome {
-    use std::process::{Command, Stdio};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
     let temp = TempDir::new()?;
-    let server = Server::start(|_| says(1, 15));
-    let rows: String = (0..400).map(|n| format!("{{\"id\": \"{n}\"}}\n")).collect();
+    let server = Server::start(|_| says(1, 3));
+    let rows: String = (0..300).map(|n| format!("{{\"id\": \"{n}\"}}\n")).collect();
     temp.write("rows.jsonl", rows)?;
     let text = "test \"rows\" from \"rows.jsonl\" as row {\n  word = {{ row.id }}\n  expect contains \"answer\"\n}";
     temp.write("t.chain", file(&server, text))?;
-    for wait in [300, 450, 600] {
-        let mut child = Command::new(crate::process::BINARY)
-            .args(["test", "t.chain", "--log", "log.jsonl"])
-            .current_dir(temp.path())
-            .env("KEY", "s3cr3t")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        std::thread::sleep(std::time::Duration::from_millis(wait));
-        child.kill()?;
-        child.wait()?;
-        let log = std::fs::read_to_string(temp.path().join("log.jsonl")).unwrap_or_default();
-        // The last line may be cut, and a case of which nothing can be read did not end.
-        let cases: Vec<Json> = log.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
-        let ended: Vec<String> = cases.iter().filter(|c| c["entry"] == "case").map(|c| c["row"].to_string()).collect();
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos() | 1;
+    let mut state = u64::from(seed);
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Duration::from_micros(state % below)
+    };
+    let mut after = 0;
+    for kill in 0..KILLS.0 {
+        let _ = std::fs::remove_file(temp.path().join("log.jsonl"));
+        let early = kill % 10 == 9;
+        let ended = kill_at(&temp, early, random(60_000))?;
+        after += usize::from(!ended.is_empty());
         let kept = if temp.path().join(FILE).exists() { lines(&temp)? } else { Vec::new() };
+        let prompts: std::collections::HashSet<&str> =
+            kept.iter().filter_map(|l| l["asked"]["messages"][0]["text"].as_str()).collect();
         for row in &ended {
-            let prompt = format!("What is a {}?", row.trim_matches('"'));
-            let held = kept.iter().any(|l| l["asked"]["messages"][0]["text"] == prompt.as_str());
-            ensure(held, format!("after {wait} ms the recording of row {row} is lost"))?;
+            let held = prompts.contains(format!("What is a {row}?").as_str());
+            ensure(held, format!("seed {seed}, kill {kill}: the recording of row {row} is lost"))?;
+        }
+        // What is recorded is replayed, so that the runs go on where they were killed, until nothing is left to record.
+        if kept.len() > 250 {
+            std::fs::remove_file(temp.path().join(FILE))?;
         }
     }
-    Ok(())
+    println!("note: seed {seed}: {after} of {} kills came after a case had ended", KILLS.0);
+    ensure(after >= KILLS.1, format!("seed {seed}: only {after} kills came after a case had ended"))
+}
+
+/// Runs the tests, and kills them: `wait` after the start, or else after the first case that ended. Gives the rows of the
+/// cases that ended.
+#[cfg(unix)]
+fn kill_at(temp: &TempDir, early: bool, wait: std::time::Duration) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    use std::process::{Command, Stdio};
+    let log = temp.path().join("log.jsonl");
+    let mut child = Command::new(crate::process::BINARY)
+        .args(["test", "t.chain", "--log", "log.jsonl"])
+        .current_dir(temp.path())
+        .env("KEY", "s3cr3t")
+        .env_remove("CI")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let began = std::time::Instant::now();
+    let ended = |text: &str| text.contains("\"entry\":\"case\"");
+    while !early && !ended(&std::fs::read_to_string(&log).unwrap_or_default()) && began.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    std::thread::sleep(wait);
+    child.kill()?;
+    child.wait()?;
+    // The last line may be cut, and a case of which nothing can be read did not end.
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let entries = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    let cases = entries.filter(|entry| entry["entry"] == "case");
+    Ok(cases.filter_map(|case| case["row"].as_str().map(str::to_owned)).collect())
 }
