@@ -113,7 +113,8 @@ pub fn tests(
     if found.iter().any(|d| d.severity == Severity::Error) {
         return (Vec::new(), found);
     }
-    let (tests, wrong) = collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name);
+    let asked = plan::testing::AskedChains::of(&loaded.tree, sources);
+    let (tests, wrong) = collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name, &asked);
     found.extend(wrong);
     if context.var("CI").is_some() {
         found.extend(refused_only(&tests));

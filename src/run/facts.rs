@@ -1,6 +1,7 @@
 //! What traces and recordings know of a call besides its events.
 
 use crate::event::{CallFacts, Said, Server, Sink};
+use crate::net::BaseUrl;
 use crate::providers::{Effect, ModelConfig, OptionValue, Provider};
 use crate::recording::{Asked, Recorded};
 use crate::value::{Answer, Constraint, Request, RequestInput};
@@ -16,13 +17,16 @@ pub fn facts(
     CallFacts {
         name: config.name.clone(),
         raw: matches!(request.input, RequestInput::Raw(_)),
-        server: provider
-            .server()
-            .map(|base| Server { address: base.host().trim_matches(['[', ']']).to_owned(), port: base.port() }),
+        server: provider.server().map(server),
         options: options(config, sink),
         waited: 0.0,
         messages: if prompts { messages(request, sink) } else { Vec::new() },
     }
+}
+
+/// Where a server is.
+pub fn server(base: &BaseUrl) -> Server {
+    Server { address: base.host().trim_matches(['[', ']']).to_owned(), port: base.port() }
 }
 
 /// An answer as a recording has it. `constraint` is what the parser behind the model takes.
@@ -37,15 +41,7 @@ pub fn recorded(
     let options = lasting(config, sink);
     let model = sink.redact(&config.shown_model());
     let of = (config.name.as_str(), config.spec.name, model.as_str());
-    let mut recorded = Recorded::new(of, options, asked, answer, sink.lengths().to_vec());
-    for call in &mut recorded.answer.tool_calls {
-        // A model may repeat a secret in what it asks a tool.
-        let arguments = std::mem::take(&mut call.arguments);
-        if let serde_json::Value::Object(clean) = sink.redact_json(arguments.into()) {
-            call.arguments = clean;
-        }
-    }
-    recorded
+    Recorded::new(of, options, asked, answer, sink.lengths().to_vec())
 }
 
 /// Options that say where a server is: its answers are the same elsewhere.

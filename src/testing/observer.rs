@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::recordings::Deck;
 use crate::event::NodeId;
@@ -39,7 +40,7 @@ pub struct Observer {
     calls: RefCell<Vec<Call>>,
     retries: RefCell<Vec<ModelId>>,
     mocks: RefCell<HashMap<NodeId, Stand>>,
-    deck: Option<Deck>,
+    deck: Option<Rc<Deck>>,
 }
 
 /// What stands in for a stage.
@@ -52,13 +53,13 @@ struct Stand {
 
 impl Observer {
     /// Follows a run whose calls recordings may answer.
-    pub fn new(deck: Option<Deck>) -> Self {
+    pub fn new(deck: Option<Rc<Deck>>) -> Self {
         Self { deck, ..Self::default() }
     }
 
     /// The recordings that answer its calls, where any do.
     pub fn deck(&self) -> Option<&Deck> {
-        self.deck.as_ref()
+        self.deck.as_deref()
     }
 
     /// Has `answers` stand in for `nodes`; all of them take from the same.

@@ -39,6 +39,7 @@ impl Prepared<'_> {
 }
 
 /// A case of a test, ready to run.
+#[derive(Clone)]
 pub struct Case {
     /// Which choice of the swaps, as an index into the test's variants.
     pub variant: usize,

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("recordings::record_and_live_call", modes),
         Trial::test("recordings::runs_have_recordings_of_their_own", runs),
         Trial::test("recordings::vectors_are_recorded_by_their_texts", vectors),
+        Trial::test("recordings::a_judge_is_recorded_as_well", judged),
         Trial::test("recordings::time_is_the_recorded_one", latency),
         Trial::test("recordings::a_torn_file_is_told_and_left", torn),
         Trial::test("recordings::two_processes_at_once_lose_nothing", two),
@@ -237,6 +238,32 @@ fn vectors() -> Outcome {
         other.code == Some(5) && other.out().contains("this call of `e` (ollama \"e\") is not recorded"),
         other.out(),
     )
+}
+
+fn judged() -> Outcome {
+    let temp = TempDir::new()?;
+    let server = Server::start(|seen| match String::from_utf8_lossy(&seen.body).contains("You judge") {
+        true => {
+            let content = serde_json::json!({ "reason": "it says so", "grade": "fully" }).to_string();
+            let message = serde_json::json!({ "model": "m", "message": { "content": content }, "done": true, "done_reason": "stop" });
+            Reply::stream("application/x-ndjson").piece(format!("{message}\n")).end()
+        }
+        false => says(1, 0),
+    });
+    let text = "test \"one\" {\n  expect judge \"is an answer\" by m\n}";
+    temp.write("t.chain", file(&server, text))?;
+    let first = run(&temp, &[])?;
+    ensure(first.code == Some(0) && first.out().contains("(0 replayed, 2 called)"), first.out() + &first.err())?;
+    let changed = file(&server, &text.replace("is an answer", "is a good answer"));
+    let same = file(&server, text);
+    drop(server);
+    let second = in_ci(&temp, &[])?;
+    ensure(second.code == Some(0) && second.out().contains("(2 replayed, 0 called)"), second.out() + &second.err())?;
+    temp.write("t.chain", changed)?;
+    let other = in_ci(&temp, &[])?;
+    ensure(other.code == Some(5) && other.out().contains("+ Statement: is a good answer"), other.out())?;
+    temp.write("t.chain", same)?;
+    ensure(in_ci(&temp, &[])?.code == Some(0), "the recordings changed")
 }
 
 fn latency() -> Outcome {
