@@ -57,6 +57,10 @@ pub enum Command {
     /// Make reports of the logs that `chainrun test --log` wrote; of several logs, as parts of the same tests, one
     #[command(after_help = "The exit code is that of the tests.")]
     Report(ReportArgs),
+    /// Go through snapshots that wait to be accepted, those below the working folder where nothing is named
+    #[command(after_help = "Exit codes: 0 none waits any more, 2 usage or .chain error, 3 a file cannot be changed, \
+                            5 some still wait.")]
+    Review(ReviewArgs),
     /// Print every effective option with its origin and the rendered prompts, no model is called;
     /// or, for the code of a diagnostic as E204, what it means
     #[command(
@@ -226,6 +230,12 @@ pub struct TestArgs {
     /// Accept every snapshot as it is now
     #[arg(long)]
     pub accept: bool,
+    /// Where answers come from; without it `replay` where CI is set, else `auto`
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub recordings: Option<RecordingsMode>,
+    /// Remove recordings that no test asks for any more
+    #[arg(long, conflicts_with_all = ["filter", "tag", "shard"])]
+    pub prune: bool,
     /// Write the run log, JSON lines, to FILE
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -258,6 +268,39 @@ pub struct ReportArgs {
     /// Report as json, jsonl, junit, html, md or github to FILE, else to standard output; may stand several times
     #[arg(long = "report", value_name = "FORMAT[=FILE]", value_parser = super::reports::read)]
     pub reports: Vec<Wanted>,
+}
+
+/// Which snapshots are gone through, and how.
+#[derive(Args)]
+pub struct ReviewArgs {
+    /// The .chain files, or folders of them
+    #[arg(value_name = "FILE")]
+    pub paths: Vec<PathBuf>,
+    /// Accept all
+    #[arg(long, conflicts_with_all = ["reject", "list", "prune"])]
+    pub accept: bool,
+    /// Reject all
+    #[arg(long, conflicts_with_all = ["list", "prune"])]
+    pub reject: bool,
+    /// List them, and ask nothing
+    #[arg(long, conflicts_with = "prune")]
+    pub list: bool,
+    /// Remove the snapshots that no test looks at any more
+    #[arg(long)]
+    pub prune: bool,
+}
+
+/// Where the answers of models come from in tests.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingsMode {
+    /// From recordings alone: what is not recorded is an error, and nothing is called
+    Replay,
+    /// From recordings; what is not recorded is called, and recorded
+    Auto,
+    /// From models, and recorded anew
+    Record,
+    /// From models; recordings are neither read nor written
+    Live,
 }
 
 /// What is explained.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
+use super::redactions::redactions;
 use crate::config::{Context, Origin};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{self, Given, GivenValue, Override};
@@ -12,6 +13,7 @@ use crate::providers;
 use crate::source::{FileId, LoadError, Sources, Span, decode, read_text};
 use crate::syntax::ast::{Arg, Ident, Operand, OperandKind, Pipeline, Stage, Str};
 use crate::syntax::parse_pipeline;
+use crate::testing::Redaction;
 use crate::value::Value;
 
 /// What messages call the command line.
@@ -139,7 +141,7 @@ fn from_file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Ve
 }
 
 /// The place of a top-level key: the first line that begins with it, else the file's first line.
-fn key_place(file: FileId, text: &str, name: &str) -> Span {
+pub fn key_place(file: FileId, text: &str, name: &str) -> Span {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let inner = line.trim_start_matches([' ', '{', '"', '\'']);
@@ -242,14 +244,23 @@ fn short_form(text: &str, span: Span) -> Option<Pipeline> {
     Some(pipeline(one(OperandKind::Call { path, args: Some(vec![argument]) }, span)))
 }
 
-/// The settings of the project's `chainrun.yaml`: the default model.
+/// The settings of a project.
+#[derive(Default)]
+pub struct Configured {
+    /// The default model.
+    pub model: Option<(String, Origin)>,
+    /// What of a value is not compared with its snapshot.
+    pub redactions: Vec<Redaction>,
+}
+
+/// The settings of the project's `chainrun.yaml`.
 ///
 /// # Errors
 /// A file that cannot be read, or a key that does not exist.
-pub fn configured(root: &Path, sources: &mut Sources) -> Result<Option<(String, Origin)>, Box<Diagnostic>> {
+pub fn configured(root: &Path, sources: &mut Sources) -> Result<Configured, Box<Diagnostic>> {
     let path = root.join("chainrun.yaml");
     if !path.is_file() {
-        return Ok(None);
+        return Ok(Configured::default());
     }
     let shown = path.display().to_string();
     let file = match sources.load(&shown, &path) {
@@ -265,7 +276,7 @@ pub fn configured(root: &Path, sources: &mut Sources) -> Result<Option<(String, 
     let wrong = |span: Span, message: String| Box::new(Diagnostic::error(Code::E304, span, message));
     let json = crate::config::yaml(&text).map_err(|e| wrong(whole, format!("it is no YAML: {e}")))?;
     let map: IndexMap<String, serde_json::Value> = match json {
-        serde_json::Value::Null => return Ok(None),
+        serde_json::Value::Null => return Ok(Configured::default()),
         serde_json::Value::Object(map) => map.into_iter().collect(),
         _ => {
             return Err(wrong(whole, "it holds no settings".to_owned())
@@ -273,16 +284,21 @@ pub fn configured(root: &Path, sources: &mut Sources) -> Result<Option<(String, 
         }
     };
     for key in map.keys() {
-        if key != "model" {
+        if key != "model" && key != "test" {
             let diagnostic = wrong(key_place(file, &text, key), format!("there is no setting `{key}`"));
             return Err(Box::new(
-                diagnostic.did_you_mean(key, ["model"].into_iter()).help("the one setting is `model`"),
+                diagnostic.did_you_mean(key, ["model", "test"].into_iter()).help("the settings are `model` and `test`"),
             ));
         }
     }
-    match map.get("model") {
-        Some(serde_json::Value::String(model)) => Ok(Some((model.clone(), Origin::Config(path)))),
-        Some(_) => Err(wrong(key_place(file, &text, "model"), "`model` wants text".to_owned())),
-        None => Ok(None),
-    }
+    let model = match map.get("model") {
+        Some(serde_json::Value::String(model)) => Some((model.clone(), Origin::Config(path))),
+        Some(_) => return Err(wrong(key_place(file, &text, "model"), "`model` wants text".to_owned())),
+        None => None,
+    };
+    let redactions = match map.get("test") {
+        Some(test) => redactions(test, file, &text)?,
+        None => Vec::new(),
+    };
+    Ok(Configured { model, redactions })
 }

@@ -6,6 +6,7 @@ use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast::File;
+use crate::testing::Redaction;
 use crate::value::nearest;
 
 use super::arguments::RunArgs;
@@ -37,7 +38,7 @@ pub fn file(path: &Path, sources: &mut Sources, context: &Context) -> Result<Loa
     let id = match sources.load(&shown, &full) {
         Ok(id) => id,
         Err(e) => {
-            let commands = ["check", "test", "report", "explain", "models", "completions", "man"];
+            let commands = ["check", "test", "report", "review", "explain", "models", "completions", "man"];
             let message = format!("`{shown}` cannot be read: {e}");
             let mut diagnostic = Diagnostic::new(Severity::Error, Code::E001, None, message);
             if let Some(near) = nearest(&shown, commands.into_iter()) {
@@ -101,7 +102,7 @@ pub fn settings(
 ) -> Result<Settings, Vec<Diagnostic>> {
     let project = project(&loaded.base);
     let configured = configured(&project, sources).map_err(|d| vec![*d])?;
-    let overrides = overrides(words, configured, sources, context)?;
+    let overrides = overrides(words, configured.model, sources, context)?;
     Ok(Settings {
         overrides,
         base: loaded.base.clone(),
@@ -110,6 +111,15 @@ pub fn settings(
         cwd: context.cwd.clone(),
         reads: Reads::default(),
     })
+}
+
+/// What of a value its project does not compare with its snapshot.
+///
+/// # Errors
+/// A configuration that is not valid.
+pub fn redactions(file: &Path, sources: &mut Sources) -> Result<Vec<Redaction>, Box<Diagnostic>> {
+    let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok(configured(&project(&base), sources)?.redactions)
 }
 
 /// The chain that runs: the one asked for, else `main`, else the only one.

@@ -17,10 +17,13 @@ mod load;
 mod models;
 mod page;
 mod reach;
+mod recordings;
 mod records;
+mod redactions;
 mod report;
 mod reports;
 mod result;
+mod review;
 mod run;
 mod run_log;
 mod selection;
@@ -96,6 +99,7 @@ fn start() -> u8 {
         Some(Command::Check(args)) => check::check(&args, &context),
         Some(Command::Test(args)) => test::test(*args, &context),
         Some(Command::Report(args)) => report::report(&args, &context),
+        Some(Command::Review(args)) => review::review(&args, &context),
         Some(Command::Explain(args)) => match page::asked(&args.run) {
             Some(word) => page::print(word, &args.run, &context),
             None => explain::explain(&args.run, &context),

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::arguments::TestArgs;
 use super::console::Console;
 use crate::config::Context;
-use crate::testing::{CaseKey, Entry, Status, read};
+use crate::testing::{CaseKey, Entry, Prepared, Status, read};
 
 /// The log of one invocation.
 pub struct RunLog {
@@ -109,6 +109,13 @@ impl RunLog {
             }
         }
         self.entries.borrow_mut().push(entry);
+    }
+
+    /// Whether all `count` tests of a file ran to their ends, and then, whether runs of them were spared.
+    pub fn complete(&self, args: &TestArgs, its: &[Prepared<'_>], file: &str, count: usize) -> Option<bool> {
+        let entries = self.entries.borrow();
+        let spared = |e: &Entry| matches!(e, Entry::Case(c) if c.file == file && c.status == Status::Spared);
+        super::recordings::complete(args, its, file, &entries, count).then(|| entries.iter().any(spared))
     }
 
     /// Everything that was added.

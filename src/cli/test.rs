@@ -1,9 +1,10 @@
 //! `chainrun test FILE…`: runs the tests of files and reports.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,14 +15,15 @@ use super::reach::Reach;
 use super::reports;
 use super::run_log::RunLog;
 use super::selection::{Shard, budget, files, refused_only, selected, unknown_tags};
-use super::{INTERRUPTED, WRONG, load, verdicts};
+use super::{INTERRUPTED, WRONG, load, recordings, verdicts};
 use crate::config::Context;
 use crate::diag::{Diagnostic, Severity};
 use crate::plan::testing::{Test, collect};
-use crate::plan::{self, Declarations, Execs};
+use crate::plan::{self, Declarations, Execs, Reached};
 use crate::source::Sources;
 use crate::testing::{
-    CaseRecord, Entry, Folder, Mode, Options, Prepared, Runner, Spent, Status, Summary, Surroundings, prepare, report,
+    CaseRecord, Entry, Folder, Mode, Options, Prepared, Recorder, Recordings, Redaction, Runner, Spent, Status,
+    Summary, Surroundings, prepare, report,
 };
 
 /// Nothing was selected.
@@ -37,6 +39,8 @@ struct Tested {
     /// The digests of what its tests reach, by their names.
     digests: HashMap<String, String>,
     again: Again,
+    recordings: Option<Rc<Recordings>>,
+    redactions: Rc<[Redaction]>,
 }
 
 impl Tested {
@@ -77,49 +81,96 @@ fn tested(
     let read = files.iter().map(PathBuf::as_path);
     let log = args.log.as_deref().or(args.resume.as_deref());
     reports::check(&args.reports, read, log, context).map_err(usage)?;
+    let recorder = recordings::recorder(args, context);
+    if args.prune && recorder == Recorder::Live {
+        return Err(usage("`--recordings live` reads no recordings, so `--prune` can remove none".to_owned()));
+    }
     let options = Options { jobs: args.jobs, fail_fast: args.fail_fast, budget };
     let mut all = Vec::new();
     let mut wrong = false;
     for path in files {
         let mut sources = Sources::new();
-        let (tests, mut reach, found) = of_file(&path, args, &mut sources, context);
-        wrong |= console.report(&found, &sources);
+        let (tests, mut reach, mut found) = of_file(&path, args, &mut sources, context);
+        let mode = if tests.is_empty() { Recorder::Live } else { recorder };
+        let read = recordings::of_file(&path, mode, &mut sources, context);
+        let recordings = read.unwrap_or_else(|diagnostic| {
+            found.push(*diagnostic);
+            None
+        });
         let full = context.cwd.join(&path);
+        // A configuration that is not valid is told with the tests.
+        let redactions = load::redactions(&full, &mut sources).unwrap_or_default().into();
+        wrong |= console.report(&found, &sources);
         let digests = tests.iter().map(|test| (test.name.clone(), reach.digest(test))).collect();
         let again = if wrong { Again::All } else { Again::of(args, &full, &reach, &tests, context).map_err(usage)? };
         again.tell(&tests, &reach, console);
-        all.push(Tested { shown: path.display().to_string(), path: full, sources, tests, reach, digests, again });
+        let shown = path.display().to_string();
+        all.push(Tested { shown, path: full, sources, tests, reach, digests, again, recordings, redactions });
     }
     if wrong { Err(WRONG) } else { Ok((all, options, shard)) }
 }
 
+/// The tests of a file, what they reach, and what is wrong with it.
 fn of_file(
     path: &Path,
     args: &TestArgs,
     sources: &mut Sources,
     context: &Arc<Context>,
 ) -> (Vec<Test>, Reach, Vec<Diagnostic>) {
+    let (read, found) = read(path, &args.models, args.allow_exec, sources, context);
+    let Some(read) = read else { return (Vec::new(), Reach::default(), found) };
+    let reach = Reach::new(&context.cwd.join(path), &read.loaded.tree, sources, read.reached, args, context);
+    (read.tests, reach, found)
+}
+
+/// The tests of a file, with what is wrong with it.
+pub fn tests(
+    path: &Path,
+    models: &[String],
+    allow_exec: bool,
+    sources: &mut Sources,
+    context: &Arc<Context>,
+) -> (Vec<Test>, Vec<Diagnostic>) {
+    let (read, found) = read(path, models, allow_exec, sources, context);
+    (read.map(|read| read.tests).unwrap_or_default(), found)
+}
+
+/// A file that was read for its tests.
+struct Read {
+    loaded: load::Loaded,
+    tests: Vec<Test>,
+    /// What its chains reach.
+    reached: Reached,
+}
+
+fn read(
+    path: &Path,
+    models: &[String],
+    allow_exec: bool,
+    sources: &mut Sources,
+    context: &Arc<Context>,
+) -> (Option<Read>, Vec<Diagnostic>) {
     let loaded = match load::file(path, sources, context) {
         Ok(loaded) => loaded,
-        Err(diagnostic) => return (Vec::new(), Reach::default(), vec![*diagnostic]),
+        Err(diagnostic) => return (None, vec![*diagnostic]),
     };
     let mut found = loaded.diagnostics.clone();
     let declarations = Declarations::collect(&loaded.tree, &loaded.libraries, &mut found);
-    let mut settings = match load::settings(&args.models, &loaded, sources, context) {
+    let mut settings = match load::settings(models, &loaded, sources, context) {
         Ok(settings) => settings,
         Err(wrong) => {
             found.extend(wrong);
-            return (Vec::new(), Reach::default(), found);
+            return (None, found);
         }
     };
-    if args.allow_exec {
+    if allow_exec {
         settings.exec = Execs::Allowed;
     }
     let checked = plan::check(sources, &loaded.tree, &declarations, &settings);
     found.extend(checked.diagnostics);
     found.extend(plan::refused_models(&checked.models, &checked.embedders, context));
     if found.iter().any(|d| d.severity == Severity::Error) {
-        return (Vec::new(), Reach::default(), found);
+        return (None, found);
     }
     // What the chains reach; each test adds its own.
     let reached = settings.reads.take();
@@ -131,8 +182,8 @@ fn of_file(
     }
     // What was noted of the file is for `check`.
     found.retain(|d| d.severity == Severity::Error);
-    let reach = Reach::new(&context.cwd.join(path), &loaded.tree, sources, reached, args, context);
-    (tests, reach, found)
+    drop(declarations);
+    (Some(Read { loaded, tests, reached }), found)
 }
 
 fn selected_tests(
@@ -256,10 +307,17 @@ async fn run(
     let files = prepared.iter().map(|(file, _)| file.shown.clone()).collect();
     log.add(Entry::Began { version: env!("CARGO_PKG_VERSION").to_owned(), files, cases, notes }, console);
     let spent = Spent::default();
-    let folders: Vec<Folder> = prepared.iter().map(|(file, _)| Folder::of(&file.path, mode)).collect();
+    let folders: Vec<Folder> =
+        prepared.iter().map(|(file, _)| Folder::of(&file.path, mode, file.redactions.clone())).collect();
     let runner = |at: usize| {
         let (file, _) = &prepared[at];
-        let surroundings = Surroundings { file: &file.shown, sources: &file.sources, context, snapshots: &folders[at] };
+        let surroundings = Surroundings {
+            file: &file.shown,
+            sources: &file.sources,
+            context,
+            snapshots: &folders[at],
+            recordings: file.recordings.clone(),
+        };
         Runner { surroundings, options, spent: &spent, finished: &finished }
     };
     // A log that is cut tells of every test all the same.
@@ -269,14 +327,19 @@ async fn run(
         }
     }
     let progress = Progress { console, done: Cell::new(0), all: cases };
-    let tell = |entry: Entry| {
-        progress.step();
-        log.add(entry, console);
-    };
+    let unsaved: RefCell<Option<String>> = RefCell::default();
     let mut stopped = None;
     let mut interrupted = false;
-    for (at, (_, its)) in prepared.iter().enumerate() {
+    for (at, (file, its)) in prepared.iter().enumerate() {
         let runner = runner(at);
+        let tell = |entry: Entry| {
+            progress.step();
+            // Before a case counts as ended, its recordings are safe.
+            if let Some(Err(why)) = file.recordings.as_ref().map(|recordings| recordings.save()) {
+                unsaved.borrow_mut().get_or_insert(why);
+            }
+            log.add(entry, console);
+        };
         let ended = tokio::select! {
             stopped = runner.run(its, &failed, &tell) => Some(stopped),
             () = super::run::interrupted() => None,
@@ -293,15 +356,43 @@ async fn run(
                 break;
             }
         }
-        if all_of_them(args) {
-            for orphan in folders[at].orphans() {
-                console.note(&format!("no test looks at the snapshot {} any more", orphan.display()));
-            }
-        }
+        left_over(args, console, &log, &folders[at], file, its);
     }
     progress.end();
-    let ended = Ended { seconds: began.elapsed().as_secs_f64(), stopped, interrupted };
+    // A case that was interrupted recorded calls too.
+    let last = prepared.iter().filter_map(|(file, _)| file.recordings.as_ref()?.save().err()).next();
+    let unsaved = unsaved.into_inner().or(last);
+    if let Some(why) = &unsaved {
+        console.write(&format!("error: {why}\n"));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let ended = Ended { seconds, stopped, interrupted, unsaved: unsaved.is_some() };
     finish(args, context, console, &log, ended, prepared)
+}
+
+/// Tells of snapshots that no test of a file looks at, and of recordings that none asks for.
+fn left_over(
+    args: &TestArgs,
+    console: &Console,
+    log: &RunLog,
+    snapshots: &Folder,
+    file: &Tested,
+    its: &[Prepared<'_>],
+) {
+    if !all_of_them(args) {
+        return;
+    }
+    for orphan in snapshots.orphans() {
+        console.note(&format!(
+            "no test looks at the snapshot {} any more; `chainrun review --prune` removes it",
+            orphan.display()
+        ));
+    }
+    if let Some(recordings) = &file.recordings
+        && let Some(spared) = log.complete(args, its, &file.shown, file.tests.len())
+    {
+        recordings::unused(args, &file.shown, recordings, spared, console);
+    }
 }
 
 /// Whether every test runs, so that what none looks at is needed by none.
@@ -326,6 +417,8 @@ struct Ended {
     seconds: f64,
     stopped: Option<String>,
     interrupted: bool,
+    /// Whether recordings could not be written.
+    unsaved: bool,
 }
 
 /// Folds the log and reports. Gives the exit code.
@@ -343,7 +436,11 @@ fn finish(
     let mut summary = Summary::of(entries);
     summary.seconds += ended.seconds;
     summary.stopped = ended.stopped.clone();
-    let code = if ended.interrupted { INTERRUPTED } else { summary.code() };
+    let code = match (ended.interrupted, ended.unsaved) {
+        (true, _) => INTERRUPTED,
+        (false, true) => WRONG,
+        (false, false) => summary.code(),
+    };
     let entry = Entry::Ended { seconds: ended.seconds, stopped: ended.stopped, code };
     if of_lines {
         lines.push_str(&report::jsonl(std::slice::from_ref(&entry)));

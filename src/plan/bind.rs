@@ -10,7 +10,7 @@ use super::values::convert;
 use super::{ModelEntry, ModelId, Plan, Ref, Variable};
 use crate::config::{Context, Setting};
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::providers::{self, Embedder, ModelConfig, OptionKind, OptionValue, Provider, ProviderError};
+use crate::providers::{self, Embedder, ErrorKind, ModelConfig, OptionKind, OptionValue, Provider, ProviderError};
 use crate::source::Span;
 use crate::store::Store;
 use crate::value::{Role, Secret, Type, TypeError, Value};
@@ -277,37 +277,52 @@ impl Resolve for Variables<'_> {
     }
 }
 
+/// How models are made.
+pub struct Making<'m> {
+    /// What stands in the place of a model: nothing of that model is read then.
+    pub stands_in: &'m dyn Fn(ModelId) -> Option<(ModelConfig, Arc<dyn Provider>)>,
+    /// What changes in a model's configuration before it is made.
+    pub change: &'m dyn Fn(&mut ModelConfig),
+    /// Whether what a model lacks (a secret, say) fails its first call, and not the making: it may never be called.
+    pub lenient: bool,
+}
+
+impl Default for Making<'_> {
+    fn default() -> Self {
+        Self { stands_in: &|_| None, change: &|_| {}, lenient: false }
+    }
+}
+
 /// Fills in the options of every model and makes its provider. No socket is opened.
 ///
 /// # Errors
 /// Options that do not fit, secrets that are missing, what a provider cannot be made of.
 pub fn build_models(plan: &Plan, variables: &[Value], context: &Arc<Context>) -> Result<Models, Vec<Diagnostic>> {
-    build_models_but(plan, variables, context, &|_| None)
+    build_models_so(plan, variables, context, &Making::default())
 }
 
-/// The same, with what `stands_in` gives in the place of a model: nothing of that model is read then.
+/// The same, in the way that `making` says.
 ///
 /// # Errors
 /// As [`build_models`].
-pub fn build_models_but(
+pub fn build_models_so(
     plan: &Plan,
     variables: &[Value],
     context: &Arc<Context>,
-    stands_in: &dyn Fn(ModelId) -> Option<(ModelConfig, Arc<dyn Provider>)>,
+    making: &Making<'_>,
 ) -> Result<Models, Vec<Diagnostic>> {
     let mut wrong = Vec::new();
     let (mut configs, mut providers) = (Vec::new(), Vec::new());
     let mut embedders = Vec::new();
     let mut secrets: Vec<Secret> = Vec::new();
     for (i, entry) in plan.models.iter().enumerate() {
-        if let Some((config, provider)) = stands_in(ModelId(i as u32)) {
+        if let Some((config, provider)) = (making.stands_in)(ModelId(i as u32)) {
             configs.push(config);
             providers.push(provider);
             continue;
         }
-        let config = config(&plan.secrets, entry, variables, context, &mut secrets);
-        match config.and_then(|config| Ok((made(entry, &config, context, providers::build)?, config))) {
-            Ok((provider, config)) => {
+        match ready(plan, entry, variables, context, making, &mut secrets, providers::build, providers::sealed) {
+            Ok((config, provider)) => {
                 secrets.extend(provider.secrets());
                 configs.push(config);
                 providers.push(provider);
@@ -316,9 +331,9 @@ pub fn build_models_but(
         }
     }
     for entry in &plan.embedders {
-        let config = config(&plan.secrets, entry, variables, context, &mut secrets);
-        match config.and_then(|config| Ok((made(entry, &config, context, providers::build_embedder)?, config))) {
-            Ok((embedder, config)) => {
+        let (build, sealed) = (providers::build_embedder, providers::sealed_embedder);
+        match ready(plan, entry, variables, context, making, &mut secrets, build, sealed) {
+            Ok((config, embedder)) => {
                 secrets.extend(embedder.secrets());
                 embedders.push((config, embedder));
             }
@@ -333,6 +348,47 @@ pub fn build_models_but(
         return Err(wrong);
     }
     Ok(Models { configs, providers, embedders, secrets: secrets.into(), cache, vectors })
+}
+
+/// A model or embedder with its configuration. A lenient making gives one that fails when it is called in the place of
+/// one that lacks something.
+#[allow(clippy::too_many_arguments, reason = "models and embedders are made in the same way by functions of their own")]
+fn ready<T: ?Sized>(
+    plan: &Plan,
+    entry: &ModelEntry,
+    variables: &[Value],
+    context: &Arc<Context>,
+    making: &Making<'_>,
+    secrets: &mut Vec<Secret>,
+    build: Build<T>,
+    sealed: fn(ProviderError) -> Arc<T>,
+) -> Result<(ModelConfig, Arc<T>), Box<Diagnostic>> {
+    let mut of = |entry: &ModelEntry| {
+        let mut config = config(&plan.secrets, entry, variables, context, secrets)?;
+        (making.change)(&mut config);
+        Ok::<_, Box<Diagnostic>>(config)
+    };
+    let lacking = match of(entry) {
+        Ok(config) => match made(entry, &config, context, build) {
+            Ok(made) => return Ok((config, made)),
+            Err(lacking) => lacking,
+        },
+        Err(lacking) => lacking,
+    };
+    if !making.lenient {
+        return Err(lacking);
+    }
+    // A secret that is not set counts as given for what else the configuration says.
+    let mut unread = entry.clone();
+    for option in unread.options.values_mut() {
+        if matches!(&option.cell, OptionCell::Secret(name) if context.var(name).is_none()) {
+            option.cell = OptionCell::Constant(OptionValue::Secret(Secret::new("unread")));
+        }
+    }
+    let Ok(config) = of(&unread) else { return Err(lacking) };
+    let error = ProviderError::new(ErrorKind::Refused, lacking.message.clone());
+    let error = lacking.help.iter().fold(error, |error, line| error.help(line.clone()));
+    Ok((config, sealed(error)))
 }
 
 /// The provider of a model whose options need no variable; none for another. A secret counts as given: its value is not

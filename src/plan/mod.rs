@@ -43,8 +43,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 pub use bind::{
-    Fixed, Given, GivenValue, Models, bind, build_models, build_models_but, fixed_embedder, fixed_provider, from_text,
-    refused_models,
+    Fixed, Given, GivenValue, Making, Models, bind, build_models, build_models_so, fixed_embedder, fixed_provider,
+    from_text, refused_models,
 };
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};

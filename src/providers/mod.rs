@@ -6,6 +6,7 @@ mod fake_embed;
 pub mod instruct;
 mod loading;
 mod options;
+mod sealed;
 mod spec;
 mod thinking;
 pub mod tools;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 pub use embed::{Batches, Embedder, Embeddings};
 pub use options::{Extra, ModelConfig, OptionValue};
+pub use sealed::{sealed, sealed_embedder};
 pub use spec::{Build, Effect, Enforcement, OptionKind, OptionSpec, Said, Spec};
 
 use crate::config::Context;

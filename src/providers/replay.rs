@@ -139,16 +139,7 @@ impl Replay {
         for piece in recorded.pieces() {
             sink.text(piece).await?;
         }
-        let answer = &recorded.answer;
-        Ok(Answer {
-            text: answer.text.clone(),
-            reasoning: answer.reasoning.clone(),
-            tool_calls: answer.tool_calls.clone(),
-            model: answer.model.clone().unwrap_or_else(|| recorded.model.clone()),
-            finish: answer.finish,
-            usage: recorded.usage(),
-            seconds: started.elapsed().as_secs_f64(),
-        })
+        Ok(recorded.answer(started.elapsed().as_secs_f64()))
     }
 
     /// The error of a prompt without an answer, with what is nearest to it.

@@ -11,6 +11,7 @@ use super::fit::Fit;
 use super::frame::Frame;
 use super::rate::{self, Limiter, Passed, Wait};
 use super::stages::{all_failed, unparsed, wrong_input};
+use super::taped::Taped;
 use super::{Failure, Run, request};
 use crate::diag::{Code, Diagnostic};
 use crate::event::{CallFacts, EventKind, FrameId, Growing, Growth, NodeId, Sink};
@@ -27,10 +28,10 @@ const FIRST_WAIT: f64 = 0.5;
 const LONGEST_WAIT: f64 = 8.0;
 
 /// An answer, how it is to be kept, and what read it as it came.
-struct Answered {
-    answer: Answer,
-    unsaved: Option<Unsaved>,
-    growing: Option<Box<dyn Growing>>,
+pub(super) struct Answered {
+    pub answer: Answer,
+    pub unsaved: Option<Unsaved>,
+    pub growing: Option<Box<dyn Growing>>,
 }
 
 /// A call that is ready to go.
@@ -185,13 +186,19 @@ impl<'a> Run<'a> {
         let at = model.0 as usize;
         let (config, provider) = (&self.models.configs[at], &self.models.providers[at]);
         let _permit = self.permits[at].acquire().await.map_err(|_| stopped())?;
+        let sink_of_try = || {
+            Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response())
+                .aside(!ask.live)
+                .growing(|| ask.reader().and_then(Parser::stream))
+        };
+        let ticket = match self.taped(ask, config, provider.as_ref(), request, sink_of_try()).await? {
+            Taped::Answered(answered) => return Ok(*answered),
+            Taped::Make(ticket) => ticket,
+        };
         let mut fit = Fit::new(config, request);
         let mut attempt = 1;
         loop {
-            let mut sink =
-                Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response())
-                    .aside(!ask.live)
-                    .growing(|| ask.reader().and_then(Parser::stream));
+            let mut sink = sink_of_try();
             provider.fetch(&mut sink).await?;
             let prepared = match provider.prepare(fit.request()) {
                 Ok(prepared) => prepared,
@@ -200,7 +207,11 @@ impl<'a> Run<'a> {
                     continue;
                 }
             };
-            let key = cache::key(config, provider.as_ref(), fit.request(), &prepared);
+            // A recording is made of a call, not of an answer that was kept before.
+            let key = match ticket {
+                Some(_) => None,
+                None => cache::key(config, provider.as_ref(), fit.request(), &prepared),
+            };
             let call = Calling { config, provider: provider.as_ref(), request: fit.request(), prepared: &prepared };
             if let Some(answer) = self.kept(&call, key.as_deref(), &mut sink).await? {
                 self.answered(ask, config, request, &answer, true, &mut sink).await?;
@@ -220,6 +231,7 @@ impl<'a> Run<'a> {
                     sink.tool_calls(&answer.tool_calls).await?;
                     let unsaved = key.and_then(|key| cache::entry(key, &answer, &self.models.secrets));
                     let answer = veiled(answer, &sink);
+                    self.tape(ticket.as_deref(), config, request, &answer, &sink);
                     self.answered(ask, config, request, &answer, false, &mut sink).await?;
                     return Ok(Answered { answer, unsaved, growing: sink.take_growing() });
                 }
@@ -266,7 +278,7 @@ impl<'a> Run<'a> {
     }
 
     /// Tells that an answer is whole, and gives it to who records.
-    async fn answered(
+    pub(super) async fn answered(
         &self,
         ask: &Ask,
         config: &ModelConfig,

@@ -90,16 +90,20 @@ impl Run<'_> {
     pub(super) async fn vectors(&self, frame: &Rc<Frame>, id: NodeId, wanted: Wanted<'_>) -> Result<Made, Failure> {
         let (config, embedder) = &self.models.embedders[wanted.embedder.0 as usize];
         let failed = |error| self.embedder_failure(config, wanted.span, error);
-        let identity = match wanted.keep {
-            true => Some(embedder.identity().await.map_err(failed)?),
-            false => None,
-        };
         let mut distinct = Distinct { places: IndexMap::new(), keys: Vec::new(), vectors: Vec::new() };
         for text in wanted.texts {
             let next = distinct.places.len();
             distinct.places.entry(text).or_insert(next);
         }
         distinct.vectors.resize(distinct.places.len(), None);
+        let sink = Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response());
+        let texts = distinct.places.iter().map(|(text, place)| (*text, *place));
+        let tickets = self.taped_vectors(config, &sink, texts, &mut distinct.vectors).await.map_err(failed)?;
+        // A recording is made of a call, not of what was kept before, and a replay asks no server what it is.
+        let identity = match wanted.keep && tickets.is_none() {
+            true => Some(embedder.identity().await.map_err(failed)?),
+            false => None,
+        };
         if let Some(identity) = &identity {
             self.find_kept(frame, id, identity, &mut distinct).await?;
         }
@@ -114,7 +118,9 @@ impl Run<'_> {
             };
             self.record(frame, id, found).await?;
         }
-        self.make_missing(frame, id, &wanted, embedder.as_ref(), config, &mut distinct).await?;
+        let made = self.make_missing(frame, id, &wanted, embedder.as_ref(), config, &mut distinct).await;
+        self.tape_vectors(tickets, &distinct.vectors);
+        made?;
         let vectors: Vec<Arc<[f32]>> = wanted
             .texts
             .iter()

@@ -38,9 +38,19 @@ pub fn recorded(
     sink: &Sink,
 ) -> Recorded {
     let asked = Asked::of(request, constraint).map(|text| sink.redact(text));
-    let options = options(config, sink).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let options = lasting(config, sink);
     let model = sink.redact(&config.shown_model());
-    Recorded::new((&config.name, config.spec.name, &model), options, asked, answer, sink.lengths().to_vec())
+    let of = (config.name.as_str(), config.spec.name, model.as_str());
+    Recorded::new(of, options, asked, answer, sink.lengths().to_vec())
+}
+
+/// Options that say where a server is: its answers are the same elsewhere.
+const PLACES: [&str; 2] = ["base_url", "endpoint_url"];
+
+/// The options that change an answer, as a recording has them: no address among them.
+pub(super) fn lasting(config: &ModelConfig, sink: &Sink) -> serde_json::Map<String, serde_json::Value> {
+    let all = options(config, sink).into_iter().filter(|(name, _)| !PLACES.contains(name));
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The options that change an answer, as the file or the command line gives them. A text that holds a secret shows none.

@@ -16,6 +16,7 @@ mod repeat;
 mod request;
 mod retrieve;
 mod stages;
+mod taped;
 mod vectors;
 mod watch;
 
@@ -26,7 +27,7 @@ use std::sync::Arc;
 pub use explain::{Explained, ExplainedIndex, control_stages, explain, explain_indexes};
 pub use process::{ProcessGroup, how};
 pub use request::fill;
-pub use watch::Watch;
+pub use watch::{Playback, Recordable, Ticket, Watch};
 
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};

@@ -2,21 +2,25 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use indexmap::IndexMap;
 
-use super::log::{CaseRecord, Status, StepRecord};
+use super::clock::Clock;
+use super::log::{CaseRecord, CheckRecord, Status, StepRecord};
 use super::observer::Observer;
 use super::prepare::Case;
-use super::snapshots::{Folder, Snapshots, slug};
+use super::recordings::{Deck, Miss, Recordings};
+use super::snapshot_names::case_name;
+use super::snapshots::{Folder, Snapshots};
 use super::verdict::{Ended, facts, shown};
 use crate::config::{Context, Origin, Setting};
 use crate::diag::Diagnostic;
 use crate::event::channel_unrecorded;
 use crate::plan::testing::{MockAnswer, Test};
-use crate::plan::{ModelId, Models, Plan, build_models_but};
+use crate::plan::{Making, ModelId, Models, Plan, build_models_so};
 use crate::providers::mock::{Mock, Scripted};
 use crate::providers::{ModelConfig, OptionValue, Provider, fake};
 use crate::run::{Failure, Run};
@@ -33,6 +37,8 @@ pub struct Surroundings<'a> {
     pub context: &'a Arc<Context>,
     /// The file's snapshots.
     pub snapshots: &'a Folder,
+    /// The file's recordings; none where every call is made and none recorded.
+    pub recordings: Option<Rc<Recordings>>,
 }
 
 /// The longest text of a step in a record, in characters.
@@ -60,40 +66,50 @@ impl Surroundings<'_> {
     pub async fn run(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
         let variant = &test.variants[case.variant];
         let plan = &*variant.plan;
-        let observer = Observer::default();
+        let clock = Rc::new(Clock::default());
+        let deck = self.recordings.clone().map(|all| Rc::new(Deck::new(all, run, clock.clone())));
+        let observer = Observer::new(deck.clone());
         let started = Instant::now();
         let stands = stand_ins(test, case);
         let models = stands.as_ref().map_err(Clone::clone).and_then(|s| self.models(s, case, plan, &observer, run));
         let outcome = match &models {
-            Ok(models) => value(plan, case, models, &observer, self.sources).await,
+            Ok(models) => clock.drive(value(plan, case, models, &observer, self.sources)).await,
             Err(wrong) => Err(told(wrong)),
         };
         let seconds = started.elapsed().as_secs_f64();
-        let snapshots = Snapshots::new(self.snapshots.clone(), name(test, case, run));
+        let snapshots = Snapshots::new(self.snapshots.clone(), case_name(test, case, run));
         let mut names = case.names.clone();
         for (variable, value) in plan.variables.iter().zip(&case.variables) {
             names.entry(variable.name.clone()).or_insert_with(|| value.clone());
         }
-        let aside = Observer::default();
+        let aside = Observer::new(deck.clone());
         let known = names.clone();
         let ask = |plan: Arc<Plan>, values: Vec<(&'static str, Value)>| -> Asking<'_> {
-            let (aside, known, stands) = (&aside, &known, &stands);
+            let (aside, known, stands, clock) = (&aside, &known, &stands, &clock);
             Box::pin(async move {
                 let case = Case { variables: variables(&plan, values, known), stdin: None, ..case.clone() };
                 // A mock of the model that judges stands in for it here too.
                 let models = stands.as_ref().map_err(Clone::clone);
                 let models = models.and_then(|s| self.models(s, &case, &plan, aside, run));
                 let models = models.map_err(|wrong| told(&wrong))?;
-                value(&plan, &case, &models, aside, self.sources).await
+                clock.drive(value(&plan, &case, &models, aside, self.sources)).await
             })
         };
-        let ended = Ended { plan, outcome, observer: &observer, names, seconds, snapshots: &snapshots, ask: &ask };
+        let passed = clock.now();
+        let ended =
+            Ended { plan, outcome, observer: &observer, names, seconds: passed, snapshots: &snapshots, ask: &ask };
         let expected = ended.is_expected(&test.expectations);
+        let misses = || deck.as_deref().map(Deck::misses).unwrap_or_default();
+        // What stands in for an answer that is missing says nothing of the chain.
+        let decided = expected && misses().is_empty();
         let mut checks = Vec::new();
-        for expectation in test.expectations.iter().filter(|_| expected) {
+        for expectation in test.expectations.iter().filter(|_| decided) {
             checks.push(ended.check(expectation, self.sources).await);
         }
-        let status = if !expected {
+        checks.extend(misses().iter().map(|miss| self.missing(test, miss)));
+        let status = if !misses().is_empty() {
+            Status::Unrecorded
+        } else if !expected {
             Status::Broken
         } else if checks.iter().all(|c| c.pass || c.warn) {
             Status::Passed
@@ -106,6 +122,7 @@ impl Surroundings<'_> {
         };
         let calls: Vec<_> = observer.calls().into_iter().chain(aside.calls()).collect();
         let counted = facts(&calls);
+        let recorded = deck.as_deref().map(Deck::counts);
         CaseRecord {
             file: self.file.to_owned(),
             test: test.name.clone(),
@@ -120,10 +137,29 @@ impl Surroundings<'_> {
             error: ended.outcome.as_ref().err().cloned(),
             checks,
             calls: counted.calls.unwrap_or(0),
-            replayed: 0,
+            replayed: recorded.map_or(0, |r| r.replayed),
+            vectors: recorded.map_or(0, |r| r.vectors),
+            called: recorded.map(|r| r.called),
             input_tokens: counted.input_tokens,
             output_tokens: counted.output_tokens,
             steps: steps(plan, &observer),
+        }
+    }
+
+    /// A call that is not recorded, as an expectation that is not met.
+    fn missing(&self, test: &Test, miss: &Miss) -> CheckRecord {
+        let (line, column) = self.sources.line_column(test.span);
+        CheckRecord {
+            line,
+            column,
+            text: self.sources.slice(test.span).to_owned(),
+            pass: false,
+            warn: false,
+            expected: miss.nearest.clone(),
+            actual: miss.asked.clone(),
+            why: miss.why.clone(),
+            score: None,
+            comparable: true,
         }
     }
 
@@ -157,35 +193,24 @@ impl Surroundings<'_> {
                 }
             }
         }
-        let mut models = build_models_but(plan, &case.variables, self.context, &|id| placed.get(&id.0).cloned())?;
-        if let Some(run) = run.filter(|run| *run > 1) {
-            self.reseed(&mut models, run)?;
-        }
-        Ok(models)
+        let making = Making {
+            stands_in: &|id| placed.get(&id.0).cloned(),
+            change: &|config| reseed(config, run),
+            // What recordings answer needs no secret and no weights.
+            lenient: self.recordings.is_some(),
+        };
+        build_models_so(plan, &case.variables, self.context, &making)
     }
+}
 
-    /// Gives every model that has a seed another one for each run, so that runs differ where models do.
-    fn reseed(&self, models: &mut Models, run: u32) -> Result<(), Vec<Diagnostic>> {
-        for (config, provider) in models.configs.iter_mut().zip(&mut models.providers) {
-            // The answers of `fake` and of mocks are written.
-            if config.spec.name == fake::SPEC.name {
-                continue;
-            }
-            let Some(option) = config.spec.option("seed") else { continue };
-            let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
-            let value = OptionValue::Value(Value::Int(seed));
-            config.options.insert(option.name, Setting { value, origin: Origin::Default });
-            match crate::providers::build(config, self.context) {
-                Ok(made) => *provider = made,
-                Err(e) => {
-                    let diagnostic =
-                        Diagnostic::new(crate::diag::Severity::Error, crate::diag::Code::E209, None, e.message);
-                    return Err(vec![diagnostic]);
-                }
-            }
-        }
-        Ok(())
-    }
+/// Gives a model that has a seed another one for each run, so that runs differ where models do.
+fn reseed(config: &mut ModelConfig, run: Option<u32>) {
+    // The answers of `fake` are written.
+    let Some(run) = run.filter(|run| *run > 1 && config.spec.name != fake::SPEC.name) else { return };
+    let Some(option) = config.spec.option("seed") else { return };
+    let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
+    let value = OptionValue::Value(Value::Int(seed));
+    config.options.insert(option.name, Setting { value, origin: Origin::Default });
 }
 
 /// What stands in for a model or a step in one run: its answers go on from call to call, a judge's among them.
@@ -250,21 +275,6 @@ fn message(diagnostic: &Diagnostic, sources: &Sources) -> String {
 
 fn told(wrong: &[Diagnostic]) -> String {
     wrong.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; ")
-}
-
-/// What tells a case from all others of the file, for the names of its snapshots.
-fn name(test: &Test, case: &Case, run: Option<u32>) -> String {
-    let mut name = slug(&test.name);
-    for swapped in &test.variants[case.variant].swapped {
-        name.push_str(&format!("--{}", slug(&format!("{}={}", swapped.name, swapped.with))));
-    }
-    if let Some(row) = &case.row {
-        name.push_str(&format!("--{}", slug(row)));
-    }
-    if let Some(run) = run {
-        name.push_str(&format!("--run-{run}"));
-    }
-    name
 }
 
 /// The steps of a run that have a name, and its calls of models, in the order in which they ended.

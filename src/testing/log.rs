@@ -123,6 +123,12 @@ pub struct CaseRecord {
     /// How many of these calls were answered from recordings.
     #[serde(default)]
     pub replayed: u64,
+    /// How many texts have their vectors from recordings.
+    #[serde(default)]
+    pub vectors: u64,
+    /// How many calls of models and texts of embedders were really made; none where nothing is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<u64>,
     /// Tokens of prompts, where every call told them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,

@@ -3,10 +3,14 @@
 
 mod asking;
 mod case;
+mod clock;
 mod log;
 mod observer;
 mod prepare;
+mod recordings;
+mod redaction;
 mod runner;
+mod snapshot_names;
 mod snapshots;
 mod statistics;
 mod summary;
@@ -17,6 +21,9 @@ pub mod report;
 pub use case::Surroundings;
 pub use log::{CaseKey, CaseRecord, CheckRecord, Entry, ReadLog, Status, StepRecord, TestRecord, read};
 pub use prepare::{Case, Prepared, prepare};
+pub use recordings::{Recorder, Recordings, Unused};
+pub use redaction::Redaction;
 pub use runner::{Budget, Options, Runner, Spent};
+pub use snapshot_names::{SnapshotNames, snapshot_names};
 pub use snapshots::{ACCEPTED, Folder, Mode, PENDING, slug};
 pub use summary::{Choice, Group, Summary, TestSummary, Verdict};

@@ -2,11 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use super::recordings::Deck;
 use crate::event::NodeId;
 use crate::plan::testing::{MockAnswer, Step};
 use crate::plan::{ModelId, Plan};
-use crate::run::{Watch, fill};
+use crate::providers::BoxFuture;
+use crate::recording::Recorded;
+use crate::run::{Playback, Recordable, Ticket, Watch, fill};
 use crate::value::{Answer, Request, RequestInput, Value};
 
 /// A stage that ended.
@@ -36,6 +40,7 @@ pub struct Observer {
     calls: RefCell<Vec<Call>>,
     retries: RefCell<Vec<ModelId>>,
     mocks: RefCell<HashMap<NodeId, Stand>>,
+    deck: Option<Rc<Deck>>,
 }
 
 /// What stands in for a stage.
@@ -47,6 +52,16 @@ struct Stand {
 }
 
 impl Observer {
+    /// Follows a run whose calls recordings may answer.
+    pub fn new(deck: Option<Rc<Deck>>) -> Self {
+        Self { deck, ..Self::default() }
+    }
+
+    /// The recordings that answer its calls, where any do.
+    pub fn deck(&self) -> Option<&Deck> {
+        self.deck.as_deref()
+    }
+
     /// Has `answers` stand in for `nodes`; all of them take from the same.
     pub fn stand_in(&self, name: &str, nodes: &[NodeId], answers: &[MockAnswer], always: bool) {
         for node in nodes {
@@ -138,5 +153,22 @@ impl Watch for Observer {
 
     fn again(&self, model: ModelId) {
         self.retries.borrow_mut().push(model);
+    }
+
+    fn records(&self) -> bool {
+        self.deck.is_some()
+    }
+
+    fn recorded(&self, call: Recordable) -> BoxFuture<'_, Playback> {
+        match &self.deck {
+            Some(deck) => deck.recorded(call),
+            None => Box::pin(async { Playback::Unasked }),
+        }
+    }
+
+    fn record(&self, ticket: &Ticket, answer: Recorded, seconds: f64) {
+        if let Some(deck) = &self.deck {
+            deck.record(ticket, answer, seconds);
+        }
     }
 }

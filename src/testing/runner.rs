@@ -10,6 +10,7 @@ use futures_util::stream;
 use super::case::Surroundings;
 use super::log::{CaseKey, CaseRecord, Entry, Status, TestRecord};
 use super::prepare::{Case, Prepared};
+use super::recordings::Recorder;
 use super::statistics::{Certain, certain};
 use crate::plan::testing::Test;
 
@@ -51,8 +52,12 @@ impl Default for Spent {
 
 impl Spent {
     fn add(&self, record: &CaseRecord) {
-        self.calls.set(self.calls.get() + record.calls);
-        let tokens = record.input_tokens.unwrap_or(0) + record.output_tokens.unwrap_or(0);
+        // What recordings answered was spent before.
+        self.calls.set(self.calls.get() + record.calls.saturating_sub(record.replayed));
+        let tokens = match record.calls > record.replayed {
+            true => record.input_tokens.unwrap_or(0) + record.output_tokens.unwrap_or(0),
+            false => 0,
+        };
         self.tokens.set(self.tokens.get() + tokens);
     }
 
@@ -142,7 +147,12 @@ impl Runner<'_> {
         }
         // A local server swaps models as rarely as can be.
         jobs.sort_by_key(|job| models(job));
-        let at_once = self.options.jobs.unwrap_or_else(|| jobs.iter().map(most).min().unwrap_or(1)).max(1);
+        // Recorded answers keep nobody waiting, and one run after the other needs no run that was not recorded: where the
+        // verdict on some runs is certain, the others were never made.
+        let replays = self.surroundings.recordings.as_ref().is_some_and(|r| r.mode() == Recorder::Replay);
+        let in_turn = replays && jobs.iter().any(|job| job.run.is_some());
+        let usual = || if in_turn { 1 } else { jobs.iter().map(most).min().unwrap_or(1) };
+        let at_once = self.options.jobs.unwrap_or_else(usual).max(1);
         let stopped: RefCell<Option<String>> = RefCell::new(None);
         let (stopped_ref, groups_ref) = (&stopped, &groups);
         stream::iter(jobs)
@@ -205,6 +215,8 @@ impl Runner<'_> {
             checks: Vec::new(),
             calls: 0,
             replayed: 0,
+            vectors: 0,
+            called: None,
             input_tokens: None,
             output_tokens: None,
             steps: Vec::new(),

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::redaction::{Redaction, redacted};
 use super::verdict::shown;
 use crate::assertions::{Outcome, Undecided};
-use crate::plan::testing::Step;
+use crate::plan::testing::{Part, Step};
 use crate::value::Value;
 
 /// What becomes of a value that nobody accepted.
@@ -33,15 +34,17 @@ pub struct Folder {
     pub path: PathBuf,
     /// What becomes of new values.
     pub mode: Mode,
+    /// What of a value is not compared.
+    redactions: Rc<[Redaction]>,
     used: Rc<RefCell<Vec<PathBuf>>>,
 }
 
 impl Folder {
     /// The snapshots of the tests of the chain file at `file`.
-    pub fn of(file: &Path, mode: Mode) -> Self {
+    pub fn of(file: &Path, mode: Mode, redactions: Rc<[Redaction]>) -> Self {
         let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let path = file.with_file_name("snapshots").join(stem);
-        Self { path, mode, used: Rc::default() }
+        Self { path, mode, redactions, used: Rc::default() }
     }
 
     /// Accepted snapshots that no case looked at.
@@ -79,7 +82,7 @@ impl Snapshots {
     /// # Errors
     /// None was accepted, or the file cannot be read or written.
     pub fn compare(&self, step: Option<&Step>, value: &Value) -> Result<Outcome, Undecided> {
-        let seen = shown(value);
+        let seen = redacted(&shown(value), &self.folder.redactions);
         let path = self.folder.path.join(format!("{}.{ACCEPTED}", self.name(step)));
         self.folder.used.borrow_mut().push(path.clone());
         let shown_path = path.display();
@@ -122,17 +125,20 @@ impl Snapshots {
 
     /// The name of the file without its end.
     fn name(&self, step: Option<&Step>) -> String {
-        let mut name = self.case.clone();
-        if let Some(step) = step {
-            name.push_str(&format!("--{}", slug(&step.name)));
-            if step.part != crate::plan::testing::Part::Output {
-                name.push_str(&format!("-{:?}", step.part).to_lowercase());
-            }
-        }
+        let name = with_step(&self.case, step);
         let mut taken = self.taken.borrow_mut();
         taken.push(name.clone());
         let times = taken.iter().filter(|n| **n == name).count();
         if times > 1 { format!("{name}--{times}") } else { name }
+    }
+}
+
+/// The name of the snapshot of a step, or of the result, of the case of this name.
+pub fn with_step(case: &str, step: Option<&Step>) -> String {
+    match step {
+        None => case.to_owned(),
+        Some(Step { name, part: Part::Output }) => format!("{case}--{}", slug(name)),
+        Some(Step { name, part }) => format!("{case}--{}-{}", slug(name), format!("{part:?}").to_lowercase()),
     }
 }
 

@@ -140,7 +140,12 @@ impl Ended<'_> {
                     }
                 },
             };
-            Ok(if claim.negated { outcome.negated() } else { outcome })
+            let mut outcome = if claim.negated { outcome.negated() } else { outcome };
+            let replayed = self.observer.deck().is_some_and(|deck| deck.counts().replayed > 0);
+            if replayed && matches!(&claim.kind, ClaimKind::Check { spec, .. } if spec.name == "latency") {
+                outcome.why.push_str("; what was replayed counts with its recorded time");
+            }
+            Ok(outcome)
         })
     }
 

@@ -33,8 +33,10 @@ mod outside;
 mod pipelines;
 mod printing;
 mod process;
+mod recordings;
 mod reference;
 mod replay;
+mod review;
 #[path = "../support/server.rs"]
 mod server;
 mod testing;
@@ -89,8 +91,10 @@ fn main() {
     trials.extend(printing::trials());
     trials.extend(otlp::trials());
     trials.extend(reference::trials());
+    trials.extend(recordings::trials());
     trials.extend(replay::trials());
     trials.extend(testing::trials());
+    trials.extend(review::trials());
     trials.extend(traces::trials());
     #[cfg(unix)]
     trials.extend(callbacks::trials());

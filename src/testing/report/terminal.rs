@@ -76,9 +76,16 @@ pub fn counts(summary: &Summary) -> String {
         n => format!(", {n} warnings"),
     };
     let s = if tests == 1 { "" } else { "s" };
+    let runs = || summary.tests.iter().flat_map(|t| &t.cases);
+    let (replayed, called): (u64, u64) =
+        (runs().map(|c| c.replayed + c.vectors).sum(), runs().filter_map(|c| c.called).sum());
+    let answered = match (replayed, called) {
+        (0, 0) => String::new(),
+        (replayed, called) => format!(" ({replayed} replayed, {called} called)"),
+    };
     // What takes no time is not worth telling.
     let took = if summary.seconds >= 1.0 { format!(" in {:.1} s", summary.seconds) } else { String::new() };
-    format!("{tests} test{s}{cases}: {}{warned}{took}", parts.join(", "))
+    format!("{tests} test{s}{cases}: {}{warned}{answered}{took}", parts.join(", "))
 }
 
 fn one(out: &mut String, test: &TestSummary, paint: Paint) {
