@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub use call::{CallFacts, Said, Server};
+pub use call::{CallFacts, EmbedderFacts, Said, Server};
 
 use crate::recording::Recorded;
 use crate::value::{Finish, Secret, ToolCall, Usage, Value, Veil, redact, redact_json};
@@ -230,6 +230,9 @@ pub enum EventKind {
         /// Whether they were kept from before.
         #[serde(skip_serializing_if = "is_false")]
         cached: bool,
+        /// What traces show besides.
+        #[serde(skip)]
+        facts: Box<EmbedderFacts>,
     },
     /// How far the vectors of an index are.
     Indexing {

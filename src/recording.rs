@@ -131,6 +131,8 @@ impl Asked {
     pub fn map(mut self, change: impl Fn(&str) -> String) -> Self {
         for line in self.messages.iter_mut().flatten() {
             line.text = change(&line.text);
+            let calls = std::mem::take(&mut line.tool_calls).into_iter();
+            line.tool_calls = calls.map(|call| call.map_texts(&change)).collect();
         }
         self.raw = self.raw.as_deref().map(change);
         self

@@ -161,8 +161,10 @@ fn only_what_changed_is_embedded_again() {
         (&indexed["index"], &indexed["pieces"], &indexed["embedded"], &indexed["kept"], &indexed["dimensions"]),
         (&json!("notes"), &json!(3), &json!(3), &json!(0), &json!(27))
     );
-    let embedded = first.of("embedded");
-    assert_eq!((embedded.len(), &embedded[0]["usage"]["input"]), (3, &json!(2)));
+    // Batches run at the same time, and any of them may be done first.
+    let mut tokens: Vec<_> = first.of("embedded").iter().map(|e| e["usage"]["input"].as_u64().unwrap()).collect();
+    tokens.sort_unstable();
+    assert_eq!(tokens, [1, 1, 2]);
     assert_eq!(first.of("embedder_called")[0]["model"], "m");
     // Nothing changed: only the query is asked. How calls are made is no part of what vectors are known by.
     let before = server.requests().len();

@@ -133,6 +133,17 @@ impl Bound {
         }
     }
 
+    /// What documents say of it: operators, unit, default.
+    pub fn describe(&self) -> String {
+        let Some((operators, unit)) = self.form() else { return "none".to_owned() };
+        let list = operators.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(" ");
+        let otherwise = match self.default() {
+            Some((operator, number)) => format!("; `{operator} {}` unless written", unit.show(number)),
+            None => String::new(),
+        };
+        format!("{list} {}{otherwise}", unit.describe())
+    }
+
     /// What holds where none is written.
     pub fn default(&self) -> Option<(Operator, f64)> {
         match self {

@@ -89,7 +89,7 @@ impl Check for Data {
 }
 
 /// Whether two values of JSON are the same.
-fn same(a: &Value, b: &Value) -> bool {
+pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Int(n), Value::Float(x)) | (Value::Float(x), Value::Int(n)) => {
             // Beyond 2^53 several whole numbers are one float; there only a float equals a float.

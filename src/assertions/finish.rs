@@ -9,13 +9,13 @@ use crate::value::{Finish, nearest};
 /// The description of `finish`.
 pub static SPEC: AssertionSpec = AssertionSpec {
     name: "finish",
-    doc: "the last answer ended for this reason: \"stop\", \"length\" or \"other\", in letters of any case",
+    doc: "the last answer ended for this reason: \"stop\", \"length\", \"tool_calls\" or \"other\", in letters of any case",
     argument: ArgumentKind::Text,
     bound: Bound::None,
     build,
 };
 
-const REASONS: &[Finish] = &[Finish::Stop, Finish::Length, Finish::Other];
+const REASONS: &[Finish] = &[Finish::Stop, Finish::Length, Finish::ToolCalls, Finish::Other];
 
 fn build(arguments: &Arguments) -> Result<Box<dyn Check>, BuildError> {
     let written = arguments.text();

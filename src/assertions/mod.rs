@@ -4,22 +4,43 @@
 //! Everything here is pure: no files, no network, no clock. `not` is the caller's ([`Outcome::negated`]); an assertion
 //! that cannot be decided is an error ([`Undecided`]) with and without it.
 
+mod bits;
+mod bleu;
 mod bound;
 mod contains;
 mod edges;
 mod equals;
 mod finish;
+mod formats;
+mod gleu;
+mod group;
+mod json;
+mod levenshtein;
 mod matches;
 mod measures;
+mod ngrams;
 mod outcome;
 mod places;
+mod refusal;
+mod rouge;
+mod schema;
+mod schema_check;
+mod schema_rules;
 mod spec;
 mod texts;
+mod treebank;
+mod xml;
+mod xml_document;
 
+#[cfg(test)]
+mod conformance_tests;
+#[cfg(test)]
+mod schema_suite_tests;
 #[cfg(test)]
 mod testing;
 
 pub use bound::{Bound, OPERATORS, Operator, Unit};
+pub use group::{Group, Member};
 pub use outcome::{Check, Facts, Outcome, Subject, Undecided};
 pub use spec::{ArgumentKind, Arguments, AssertionSpec, BuildError, Part};
 
@@ -35,7 +56,18 @@ pub static ASSERTIONS: &[&AssertionSpec] = &[
     &edges::STARTS_WITH,
     &edges::ENDS_WITH,
     &matches::SPEC,
+    &json::JSON,
+    &json::CONTAINS_JSON,
+    &schema::SPEC,
+    &xml::XML,
+    &xml::CONTAINS_XML,
+    &levenshtein::SPEC,
+    &rouge::ROUGE_1,
+    &rouge::ROUGE_L,
+    &bleu::SPEC,
+    &gleu::SPEC,
     &measures::WORDS,
+    &refusal::SPEC,
     &measures::LATENCY,
     &measures::TOKENS_INPUT,
     &measures::TOKENS_OUTPUT,
@@ -63,4 +95,41 @@ pub fn build(spec: &AssertionSpec, arguments: &Arguments) -> Result<Box<dyn Chec
     spec.check_argument(arguments)?;
     let bound = spec.check_bound(arguments)?;
     (spec.build)(&Arguments { bound, ..arguments.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_and_told_apart() {
+        for name in names() {
+            assert_eq!(find(name).unwrap().name, name);
+        }
+        assert_eq!(names().collect::<std::collections::BTreeSet<_>>().len(), ASSERTIONS.len());
+        assert!(find("contian").is_none());
+    }
+
+    #[test]
+    fn the_page_says_what_the_descriptions_say() {
+        let page = include_str!("../../docs/testing.md");
+        let rows: Vec<&str> = page.lines().filter(|l| l.starts_with("| `")).take(ASSERTIONS.len()).collect();
+        assert_eq!(rows.len(), ASSERTIONS.len());
+        for (spec, row) in ASSERTIONS.iter().zip(rows) {
+            let (takes, bound) = (spec.argument.describe(), spec.bound.describe());
+            assert_eq!(row, format!("| `{}` | {takes} | {bound} | {} |", spec.name, spec.doc));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_told() {
+        let message = |spec: &AssertionSpec, arguments: &Arguments| build(spec, arguments).err().unwrap();
+        let none = Arguments::default();
+        assert_eq!(message(find("contains").unwrap(), &none).help.as_deref(), Some("as contains \"…\""));
+        assert_eq!(message(find("cost").unwrap(), &none).help.as_deref(), Some("as cost < 0.01"));
+        let bound = Arguments { bound: Some((Operator::Below, 3.0)), ..Arguments::default() };
+        assert!(message(find("refusal").unwrap(), &bound).message.contains("takes no bound"));
+        let ty = Arguments { ty: Some(crate::value::Type::Int), ..Arguments::default() };
+        assert!(message(find("words").unwrap(), &ty).help.unwrap().contains("json(Meaning)"));
+    }
 }

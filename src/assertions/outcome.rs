@@ -22,7 +22,7 @@ pub struct Facts {
     pub cost: Option<f64>,
     /// Calls of models.
     pub calls: Option<u64>,
-    /// Why the last answer ended: `stop`, `length` or `other`.
+    /// Why the last answer ended: `stop`, `length`, `tool_calls` or `other`.
     pub finish: Option<String>,
 }
 

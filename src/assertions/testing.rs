@@ -1,7 +1,7 @@
 //! What the tests of the assertions share.
 
 use super::{Arguments, AssertionSpec, BuildError, Check, Facts, Operator, Outcome, Subject, build};
-use crate::value::Value;
+use crate::value::{Type, Value};
 
 /// A text and facts as a subject.
 pub fn subject<'a>(text: &'a str, facts: &'a Facts) -> Subject<'a> {
@@ -11,6 +11,11 @@ pub fn subject<'a>(text: &'a str, facts: &'a Facts) -> Subject<'a> {
 /// What the assertion with this value says of a text.
 pub fn check(spec: &AssertionSpec, value: Value, text: &str) -> Outcome {
     run(spec, Arguments { value: Some(value), ..Arguments::default() }, text)
+}
+
+/// What the assertion with this type, or nothing, says of a text.
+pub fn check_type(spec: &AssertionSpec, ty: Option<Type>, text: &str) -> Outcome {
+    run(spec, Arguments { ty, ..Arguments::default() }, text)
 }
 
 fn run(spec: &AssertionSpec, arguments: Arguments, text: &str) -> Outcome {

@@ -23,6 +23,15 @@ pub(super) fn listed(arguments: &Arguments) -> Result<Option<Vec<String>>, Build
     }
 }
 
+/// A text, or the texts of a list.
+pub(super) fn references(arguments: &Arguments) -> Vec<String> {
+    match &arguments.value {
+        Some(Value::List(items)) => items.iter().filter_map(plain).collect(),
+        Some(value) => plain(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
 /// What stands between the commas of `text`, trimmed; empty stretches do not count. One in double quotes is taken as it
 /// stands, commas too; in it `""` and `\"` are a quote, `\\` is a backslash.
 fn split(text: &str) -> Result<Vec<String>, BuildError> {

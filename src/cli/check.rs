@@ -52,7 +52,9 @@ fn all(loaded: &load::Loaded, args: &CheckArgs, sources: &mut Sources, context: 
     if found.iter().any(|d| d.severity == Severity::Error) {
         return found;
     }
-    let (tests, wrong) = plan::testing::collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name);
+    let asked = plan::testing::AskedChains::of(&loaded.tree, sources);
+    let (tests, wrong) =
+        plan::testing::collect(sources, &loaded.tree, &loaded.libraries, &settings, &loaded.name, &asked);
     found.extend(wrong);
     // Values that do not fit a variable are known before anything runs, too.
     found.extend(tests.iter().filter_map(|test| crate::testing::prepare(test).err()).flatten());

@@ -9,7 +9,7 @@ use super::console::{Console, print_line};
 use super::run::{Ready, prepare};
 use super::{FAILED, WRONG};
 use crate::config::Context;
-use crate::net::Proxies;
+use crate::net::{BaseUrl, Proxies};
 use crate::parsers::Parser;
 use crate::plan::Ask;
 use crate::providers::{Enforcement, ModelConfig, OptionValue, Prepared};
@@ -103,24 +103,14 @@ fn page(
     out
 }
 
-/// Who sees the prompts: for each model its server, whether a proxy stands between, and where the server passes them on.
+/// Who sees the prompts and the texts to be embedded: for each model its server, whether a proxy stands between, and where the server passes them on.
 fn hosts(out: &mut String, ready: &Ready, calls: &[Explained], context: &Context) {
     let proxies = Proxies::new(context);
     let mut lines: Vec<String> = Vec::new();
     for model in calls.iter().flat_map(|call| &call.ask.models) {
         let at = model.0 as usize;
         let (config, provider) = (&ready.models.configs[at], &ready.models.providers[at]);
-        let place = match provider.server() {
-            None => "this process".to_owned(),
-            Some(base) => {
-                let proxy = proxies.towards(base);
-                let proxy = proxy.map(|(name, place)| format!(", through the proxy {place} of {name}"));
-                let beyond = provider.beyond().map(|who| format!(", which passes them on to {who}"));
-                let (proxy, beyond) = (proxy.unwrap_or_default(), beyond.unwrap_or_default());
-                format!("{}:{}{beyond}{proxy}", base.host(), base.port())
-            }
-        };
-        let line = format!("  {}: {place}", config.name);
+        let line = format!("  {}: {}", config.name, host(provider.server(), provider.beyond(), &proxies));
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -128,6 +118,20 @@ fn hosts(out: &mut String, ready: &Ready, calls: &[Explained], context: &Context
     if !lines.is_empty() {
         let _ = writeln!(out, "\nprompts go to\n{}", lines.join("\n"));
     }
+    if !ready.models.embedders.is_empty() {
+        let _ = writeln!(out, "\ntexts to be embedded go to");
+    }
+    for (config, embedder) in &ready.models.embedders {
+        let _ = writeln!(out, "  {}: {}", config.name, host(embedder.server(), None, &proxies));
+    }
+}
+
+/// A server, and what stands before and behind it.
+fn host(server: Option<&BaseUrl>, beyond: Option<&str>, proxies: &Proxies) -> String {
+    let Some(base) = server else { return "this process".to_owned() };
+    let proxy = proxies.towards(base).map(|(name, place)| format!(", through the proxy {place} of {name}"));
+    let beyond = beyond.map(|who| format!(", which passes them on to {who}"));
+    format!("{}:{}{}{}", base.host(), base.port(), beyond.unwrap_or_default(), proxy.unwrap_or_default())
 }
 
 /// What the parser gives, and what each model is held to.

@@ -9,6 +9,19 @@ pub struct Server {
     pub port: u16,
 }
 
+/// What is known of an embedder that is asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EmbedderFacts {
+    /// Its name in the file.
+    pub name: String,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The model's name.
+    pub model: String,
+    /// The server that the texts go to; none for a model inside the process.
+    pub server: Option<Server>,
+}
+
 /// A message as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {

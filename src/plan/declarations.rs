@@ -142,6 +142,13 @@ impl<'a> Declarations<'a> {
         all
     }
 
+    /// Declares what another file declares too.
+    pub fn add(&mut self, file: &'a File, libraries: &Libraries, diagnostics: &mut Vec<Diagnostic>) {
+        for decl in &file.decls {
+            self.declare(decl, libraries, diagnostics);
+        }
+    }
+
     fn of_file(file: &'a File, libraries: &Libraries, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut all = Declarations { file: Some(file), ..Declarations::default() };
         for decl in &file.decls {

@@ -360,6 +360,7 @@ fn field_type(ty: &Type, name: &str) -> Option<Type> {
     match ty {
         Type::Any => Some(Type::Any),
         Type::Map(of) => Some((**of).clone()),
+        Type::Message if name == "tool_calls" => Some(Type::List(Box::new(crate::value::ToolCall::ty()))),
         Type::Message => super::scope::MESSAGE_FIELDS.iter().find(|(n, _)| *n == name).map(|(_, ty)| ty.clone()),
         Type::Optional(of) => field_type(of, name).map(|_| Type::Any),
         Type::Union(all) => {

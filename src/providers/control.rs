@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use serde_json::Value as Json;
+
 use super::instruct::Format;
 use super::{ErrorKind, ProviderError};
 use crate::value::{Message, Request, RequestInput, Segment};
@@ -172,6 +174,28 @@ pub fn check(request: &Request, own: Option<&[String]>, format: Option<&'static 
             let message = format!("{name} holds `{token}`, a control token of {whose}");
             Err(ProviderError::new(ErrorKind::Prompt, message)
                 .help("the server would obey it: a value could speak as another role or end its own")
+                .help("`allow_control_tokens: true` on the model sends it all the same"))
+        }
+    }
+}
+
+/// Refuses definitions of tools that hold a control token: the server's template prints them as they are, wherever they are
+/// from.
+///
+/// # Errors
+/// It names the token.
+pub fn check_tools(tools: &Json, own: Option<&[String]>) -> Result<(), ProviderError> {
+    let text = tools.to_string();
+    let found = match own {
+        Some(tokens) => tokens.iter().map(String::as_str).find(|token| text.contains(token)),
+        None => first_in(&text).map(|(token, _)| token),
+    };
+    match found {
+        None => Ok(()),
+        Some(token) => {
+            let message = format!("`tools` hold `{token}`, a control token of a chat template");
+            Err(ProviderError::new(ErrorKind::Prompt, message)
+                .help("the server would obey it: a definition could speak as another role")
                 .help("`allow_control_tokens: true` on the model sends it all the same"))
         }
     }

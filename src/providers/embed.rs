@@ -2,6 +2,7 @@
 
 use super::{BoxFuture, ProviderError};
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Secret, Usage};
 
 /// How texts go to an embedder; pure.
@@ -45,6 +46,11 @@ pub trait Embedder: Send + Sync {
     /// As those of [`Provider::generate`](super::Provider::generate).
     fn embed<'a>(&'a self, texts: &'a [String], sink: &'a mut Sink)
     -> BoxFuture<'a, Result<Embeddings, ProviderError>>;
+
+    /// The server that sees the texts; none for a model inside this process.
+    fn server(&self) -> Option<&BaseUrl> {
+        None
+    }
 
     /// Secrets that it took from the environment by itself, where no file names them: nothing may print them.
     fn secrets(&self) -> Vec<Secret> {

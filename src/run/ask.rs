@@ -329,6 +329,7 @@ impl<'a> Run<'a> {
         }
         sink.text(&answer.text).await?;
         sink.finish().await?;
+        sink.tool_calls(&answer.tool_calls).await?;
         answer.seconds = started.elapsed().as_secs_f64();
         Ok(Some(answer))
     }
@@ -410,6 +411,7 @@ fn veiled(answer: Answer, sink: &Sink) -> Answer {
     Answer {
         text: sink.redact(&answer.text),
         reasoning: answer.reasoning.map(|text| sink.redact(&text)),
+        tool_calls: answer.tool_calls.into_iter().map(|call| call.map_texts(&|text| sink.redact(text))).collect(),
         model: sink.redact(&answer.model),
         ..answer
     }

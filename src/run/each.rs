@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
             if !(done.failed.contains(&index) && each.on_error == OnError::Skip) {
                 let value = match &done.values[index] {
                     // As the result shows it.
-                    Value::Message(message) => message.text.as_str().into(),
+                    Value::Message(message) if message.calls.is_empty() => message.text.as_str().into(),
                     other => other.to_json(),
                 };
                 let value = redact_json(value, &self.models.secrets);

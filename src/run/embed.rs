@@ -12,7 +12,7 @@ use super::frame::Frame;
 use super::stages::wrong_input;
 use super::{Failure, Run, vectors};
 use crate::diag::{Code, Diagnostic};
-use crate::event::{EventKind, NodeId, Sink};
+use crate::event::{EmbedderFacts, EventKind, NodeId, Sink};
 use crate::plan::{EmbedderId, Node};
 use crate::providers::{Embedder, Embeddings, ErrorKind, ModelConfig, ProviderError};
 use crate::source::Span;
@@ -107,8 +107,11 @@ impl Run<'_> {
         let kept = distinct.vectors.iter().flatten().count();
         if let Some(first) = distinct.vectors.iter().flatten().next() {
             let dimensions = first.len();
-            let found =
-                || EventKind::Embedded { texts: kept, dimensions, usage: Usage::default(), seconds: 0.0, cached: true };
+            let found = || {
+                let facts = Box::new(facts(config, embedder.as_ref()));
+                let usage = Usage::default();
+                EventKind::Embedded { texts: kept, dimensions, usage, seconds: 0.0, cached: true, facts }
+            };
             self.record(frame, id, found).await?;
         }
         self.make_missing(frame, id, &wanted, embedder.as_ref(), config, &mut distinct).await?;
@@ -236,8 +239,10 @@ impl Run<'_> {
                 Ok(made) => {
                     let (usage, seconds) = (made.usage, started.elapsed().as_secs_f64());
                     let dimensions = made.vectors.first().map_or(0, Vec::len);
-                    let told =
-                        |_: &Sink| EventKind::Embedded { texts: count, dimensions, usage, seconds, cached: false };
+                    let told = |_: &Sink| {
+                        let facts = Box::new(facts(config, embedder));
+                        EventKind::Embedded { texts: count, dimensions, usage, seconds, cached: false, facts }
+                    };
                     sink.record(told).await?;
                     return Ok(made);
                 }
@@ -260,6 +265,16 @@ impl Run<'_> {
             return Failure::Stopped;
         }
         Failure::Failed(Box::new(call_failure("embedder", config, span, error)))
+    }
+}
+
+/// What traces know of an embedder.
+fn facts(config: &ModelConfig, embedder: &dyn Embedder) -> EmbedderFacts {
+    EmbedderFacts {
+        name: config.name.clone(),
+        provider: config.spec.name,
+        model: config.shown_model(),
+        server: embedder.server().map(super::facts::server),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What traces and recordings know of a call besides its events.
 
 use crate::event::{CallFacts, Said, Server, Sink};
+use crate::net::BaseUrl;
 use crate::providers::{Effect, ModelConfig, OptionValue, Provider};
 use crate::recording::{Asked, Recorded};
 use crate::value::{Answer, Constraint, Request, RequestInput};
@@ -16,13 +17,16 @@ pub fn facts(
     CallFacts {
         name: config.name.clone(),
         raw: matches!(request.input, RequestInput::Raw(_)),
-        server: provider
-            .server()
-            .map(|base| Server { address: base.host().trim_matches(['[', ']']).to_owned(), port: base.port() }),
+        server: provider.server().map(server),
         options: options(config, sink),
         waited: 0.0,
         messages: if prompts { messages(request, sink) } else { Vec::new() },
     }
+}
+
+/// Where a server is.
+pub fn server(base: &BaseUrl) -> Server {
+    Server { address: base.host().trim_matches(['[', ']']).to_owned(), port: base.port() }
 }
 
 /// An answer as a recording has it. `constraint` is what the parser behind the model takes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify};
 
 use crate::plan::Models;
-use crate::providers::{ModelConfig, Prepared, Provider};
+use crate::providers::{ModelConfig, Prepared, Provider, fake};
 use crate::value::{Request, RequestInput, Usage};
 
 /// The stretch of time in which no more than the limit begins, wherever it is laid.
@@ -199,16 +199,19 @@ pub fn prompt_tokens(request: &Request, prepared: &Prepared) -> u64 {
     }
 }
 
-/// The limiters of a plan's models. Models of one name at one server share one, with the narrowest of their limits.
+/// The limiters of a plan's models. Models of one name at one server share one, with the narrowest of their limits. What
+/// stands in for a model of a server, as a mock or a recording, has none.
 pub fn limiters(models: &Models) -> Vec<Option<Rc<Limiter>>> {
     let asked = |config: &ModelConfig, provider: &dyn Provider| match provider.server() {
-        Some(base) => (config.spec.name, base.to_string(), config.model()),
-        None => (config.spec.name, String::new(), config.name.clone()),
+        Some(base) => Some((config.spec.name, base.to_string(), config.model())),
+        None if std::ptr::eq(config.spec, &fake::SPEC) => Some((config.spec.name, String::new(), config.name.clone())),
+        None => None,
     };
     let all = || models.configs.iter().zip(&models.providers);
     let mut limits: HashMap<_, Limits> = HashMap::new();
     for (config, provider) in all() {
-        let of_model = limits.entry(asked(config, provider.as_ref())).or_default();
+        let Some(asked) = asked(config, provider.as_ref()) else { continue };
+        let of_model = limits.entry(asked).or_default();
         *of_model = of_model.and(Limits::of(config));
     }
     let made: HashMap<_, Rc<Limiter>> = limits
@@ -216,7 +219,7 @@ pub fn limiters(models: &Models) -> Vec<Option<Rc<Limiter>>> {
         .filter(|(_, limits)| !limits.none())
         .map(|(asked, limits)| (asked, Rc::new(Limiter::new(limits))))
         .collect();
-    all().map(|(config, provider)| made.get(&asked(config, provider.as_ref())).cloned()).collect()
+    all().map(|(config, provider)| made.get(&asked(config, provider.as_ref())?).cloned()).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One run of a case: the plan with its mocks, followed, and what its expectations come to.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,6 +38,23 @@ pub struct Surroundings<'a> {
 /// The longest text of a step in a record, in characters.
 const STEP: usize = 4_000;
 
+/// A plan that a claim asks, running.
+type Asking<'r> = Pin<Box<dyn Future<Output = Result<Value, String>> + 'r>>;
+
+/// The values of the variables of a plan that a claim asks: those of its chain's parameters, which stand behind the file's
+/// variables, and those of the case for what its models read.
+fn variables(plan: &Plan, values: Vec<(&'static str, Value)>, known: &IndexMap<String, Value>) -> Vec<Value> {
+    let value =
+        |v: &crate::plan::Variable| known.get(&v.name).cloned().or_else(|| v.default.clone()).unwrap_or(Value::Null);
+    let mut all: Vec<Value> = plan.variables.iter().map(value).collect();
+    for (name, value) in values {
+        if let Some(at) = plan.variables.iter().rposition(|v| v.name == name) {
+            all[at] = value;
+        }
+    }
+    all
+}
+
 impl Surroundings<'_> {
     /// Runs a case once; `run` is the number of the run, from 1, where there are several.
     pub async fn run(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
@@ -43,7 +62,8 @@ impl Surroundings<'_> {
         let plan = &*variant.plan;
         let observer = Observer::default();
         let started = Instant::now();
-        let models = self.models(test, case, plan, &observer, run);
+        let stands = stand_ins(test, case);
+        let models = stands.as_ref().map_err(Clone::clone).and_then(|s| self.models(s, case, plan, &observer, run));
         let outcome = match &models {
             Ok(models) => value(plan, case, models, &observer, self.sources).await,
             Err(wrong) => Err(told(wrong)),
@@ -54,12 +74,25 @@ impl Surroundings<'_> {
         for (variable, value) in plan.variables.iter().zip(&case.variables) {
             names.entry(variable.name.clone()).or_insert_with(|| value.clone());
         }
-        let ended = Ended { plan, outcome, observer: &observer, names, seconds, snapshots: &snapshots };
-        let expected = ended.is_expected(&test.expectations);
-        let checks: Vec<_> = match expected {
-            true => test.expectations.iter().map(|e| ended.check(e, self.sources)).collect(),
-            false => Vec::new(),
+        let aside = Observer::default();
+        let known = names.clone();
+        let ask = |plan: Arc<Plan>, values: Vec<(&'static str, Value)>| -> Asking<'_> {
+            let (aside, known, stands) = (&aside, &known, &stands);
+            Box::pin(async move {
+                let case = Case { variables: variables(&plan, values, known), stdin: None, ..case.clone() };
+                // A mock of the model that judges stands in for it here too.
+                let models = stands.as_ref().map_err(Clone::clone);
+                let models = models.and_then(|s| self.models(s, &case, &plan, aside, run));
+                let models = models.map_err(|wrong| told(&wrong))?;
+                value(&plan, &case, &models, aside, self.sources).await
+            })
         };
+        let ended = Ended { plan, outcome, observer: &observer, names, seconds, snapshots: &snapshots, ask: &ask };
+        let expected = ended.is_expected(&test.expectations);
+        let mut checks = Vec::new();
+        for expectation in test.expectations.iter().filter(|_| expected) {
+            checks.push(ended.check(expectation, self.sources).await);
+        }
         let status = if !expected {
             Status::Broken
         } else if checks.iter().all(|c| c.pass || c.warn) {
@@ -71,7 +104,8 @@ impl Surroundings<'_> {
         } else {
             Status::Failed
         };
-        let counted = facts(&observer.calls());
+        let calls: Vec<_> = observer.calls().into_iter().chain(aside.calls()).collect();
+        let counted = facts(&calls);
         CaseRecord {
             file: self.file.to_owned(),
             test: test.name.clone(),
@@ -96,37 +130,34 @@ impl Surroundings<'_> {
     /// The models of a run, mocks in their places.
     fn models(
         &self,
-        test: &Test,
+        stands: &[StandIn],
         case: &Case,
         plan: &Plan,
         observer: &Observer,
         run: Option<u32>,
     ) -> Result<Models, Vec<Diagnostic>> {
-        let mut stands: IndexMap<u32, (ModelConfig, Arc<dyn Provider>)> = IndexMap::new();
-        for mock in &test.mocks {
-            let (answers, always) = mock.value.answers(&case.names).map_err(|d| vec![*d])?;
-            let models = plan.named_models.iter().find(|(name, _)| *name == mock.name).map(|(_, ids)| ids.as_slice());
+        let mut placed: IndexMap<u32, (ModelConfig, Arc<dyn Provider>)> = IndexMap::new();
+        for stand in stands {
+            let models = plan.named_models.iter().find(|(name, _)| *name == stand.name).map(|(_, ids)| ids.as_slice());
             let Some(ids) = models else {
-                let nodes: Vec<_> = plan.labels.iter().filter(|(n, _)| *n == mock.name).map(|(_, id)| *id).collect();
-                observer.stand_in(&mock.name, &nodes, &answers, always);
+                let nodes: Vec<_> = plan.labels.iter().filter(|(n, _)| *n == stand.name).map(|(_, id)| *id).collect();
+                observer.stand_in(&stand.name, &nodes, &stand.answers, stand.always);
                 continue;
             };
-            let provider: Arc<dyn Provider> =
-                Arc::new(Mock::new(&mock.name, answers.iter().map(scripted).collect(), always));
             for (i, entry) in plan.models.iter().enumerate() {
-                if ids.contains(&ModelId(i as u32)) || entry.name == mock.name {
+                if ids.contains(&ModelId(i as u32)) || entry.name == stand.name {
                     let config = ModelConfig {
                         spec: &fake::SPEC,
-                        name: mock.name.clone(),
+                        name: stand.name.clone(),
                         argument: None,
                         options: IndexMap::new(),
                         base: entry.base.clone(),
                     };
-                    stands.insert(i as u32, (config, provider.clone()));
+                    placed.insert(i as u32, (config, stand.provider.clone()));
                 }
             }
         }
-        let mut models = build_models_but(plan, &case.variables, self.context, &|id| stands.get(&id.0).cloned())?;
+        let mut models = build_models_but(plan, &case.variables, self.context, &|id| placed.get(&id.0).cloned())?;
         if let Some(run) = run.filter(|run| *run > 1) {
             self.reseed(&mut models, run)?;
         }
@@ -155,6 +186,24 @@ impl Surroundings<'_> {
         }
         Ok(())
     }
+}
+
+/// What stands in for a model or a step in one run: its answers go on from call to call, a judge's among them.
+struct StandIn {
+    name: String,
+    answers: Vec<MockAnswer>,
+    always: bool,
+    /// The same answers, as a model.
+    provider: Arc<dyn Provider>,
+}
+
+fn stand_ins(test: &Test, case: &Case) -> Result<Vec<StandIn>, Vec<Diagnostic>> {
+    let stand = |mock: &crate::plan::testing::Mock| {
+        let (answers, always) = mock.value.answers(&case.names).map_err(|d| vec![*d])?;
+        let provider = Mock::new(&mock.name, answers.iter().map(scripted).collect(), always);
+        Ok(StandIn { name: mock.name.clone(), answers, always, provider: Arc::new(provider) })
+    };
+    test.mocks.iter().map(stand).collect()
 }
 
 fn scripted(answer: &MockAnswer) -> Scripted {

@@ -39,6 +39,7 @@ impl Prepared<'_> {
 }
 
 /// A case of a test, ready to run.
+#[derive(Clone)]
 pub struct Case {
     /// Its place among the cases of its test, from 0.
     pub number: usize,

@@ -1,16 +1,20 @@
 //! Whether the expectations of a test hold of a run.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::log::CheckRecord;
 use super::observer::{Call, Observer, Seen};
 use super::snapshots::Snapshots;
-use crate::assertions::{self, Arguments, Facts, Outcome, Subject, Undecided};
+use crate::assertions::{self, Arguments, Facts, Operator, Outcome, Subject, Undecided};
 use crate::diag::Diagnostic;
+use crate::index::Vectors;
 use crate::plan::Plan;
-use crate::plan::testing::{Claim, ClaimKind, Expectation, Limit, Part, Step, TestValue};
+use crate::plan::testing::{Ask, Claim, ClaimKind, Expectation, GRADES, Limit, Part, Step, TestValue};
 use crate::run::fill;
 use crate::source::Sources;
 use crate::value::{Type, Value};
@@ -29,10 +33,19 @@ pub struct Ended<'a> {
     pub seconds: f64,
     /// Where accepted values are.
     pub snapshots: &'a Snapshots,
+    /// What asks judges and embedders.
+    pub ask: AskPlan<'a>,
 }
 
 /// What one look at a subject says.
 type Verdict = Result<Outcome, Undecided>;
+
+/// A verdict that may have to ask for.
+type Judging<'r> = Pin<Box<dyn Future<Output = Verdict> + 'r>>;
+
+/// What runs a plan that a claim asks, with the values of its chain's parameters.
+pub type AskPlan<'r> =
+    &'r dyn Fn(Arc<Plan>, Vec<(&'static str, Value)>) -> Pin<Box<dyn Future<Output = Result<Value, String>> + 'r>>;
 
 impl Ended<'_> {
     /// Whether a failed run is what the test expects: one of its expectations speaks of it.
@@ -41,8 +54,8 @@ impl Ended<'_> {
     }
 
     /// What becomes of an expectation.
-    pub fn check(&self, expectation: &Expectation, sources: &Sources) -> CheckRecord {
-        let verdict = self.expectation(expectation);
+    pub async fn check(&self, expectation: &Expectation, sources: &Sources) -> CheckRecord {
+        let verdict = self.expectation(expectation).await;
         let (line, column) = sources.line_column(expectation.span);
         let text = sources.slice(expectation.span).split_whitespace().collect::<Vec<_>>().join(" ");
         let record = CheckRecord {
@@ -74,21 +87,21 @@ impl Ended<'_> {
         }
     }
 
-    fn expectation(&self, expectation: &Expectation) -> Verdict {
+    async fn expectation(&self, expectation: &Expectation) -> Verdict {
         let Some(step) = &expectation.at else {
             let seen = Seen { input: None, outcome: self.outcome.clone() };
-            return self.claim(&expectation.claim, &Look { seen: &seen, step: None, facts: self.facts() });
+            return self.claim(&expectation.claim, &Look { seen: &seen, step: None, facts: self.facts() }).await;
         };
         let facts = self.facts_of(step);
         let seen = self.observer.step(self.plan, step);
         if seen.is_empty() {
             if self.plan.chain == step.name {
                 let seen = Seen { input: None, outcome: self.outcome.clone() };
-                return self.claim(&expectation.claim, &Look { seen: &seen, step: Some(step), facts });
+                return self.claim(&expectation.claim, &Look { seen: &seen, step: Some(step), facts }).await;
             }
             if is_count(&expectation.claim) {
                 let seen = Seen { input: None, outcome: Ok(Value::from("")) };
-                return self.claim(&expectation.claim, &Look { seen: &seen, step: Some(step), facts });
+                return self.claim(&expectation.claim, &Look { seen: &seen, step: Some(step), facts }).await;
             }
             return Err(Undecided::new(format!("the run never came to `{}`", step.name)));
         }
@@ -96,7 +109,7 @@ impl Ended<'_> {
         let mut last = Err(Undecided::new("nothing was looked at"));
         let count = seen.len();
         for (i, seen) in seen.iter().enumerate() {
-            last = self.claim(&expectation.claim, &Look { seen, step: Some(step), facts: facts.clone() });
+            last = self.claim(&expectation.claim, &Look { seen, step: Some(step), facts: facts.clone() }).await;
             match &mut last {
                 Ok(outcome) if outcome.pass => {}
                 Ok(outcome) if count > 1 => {
@@ -109,26 +122,87 @@ impl Ended<'_> {
         last
     }
 
-    fn claim(&self, claim: &Claim, look: &Look<'_>) -> Verdict {
-        let outcome = match &claim.kind {
-            ClaimKind::Fails(inner) => self.fails(inner.as_deref(), look)?,
-            ClaimKind::Expression(of) => self.expression(of, look)?,
-            ClaimKind::Group(least, claims) => self.group(*least, claims, look)?,
-            ClaimKind::Snapshot => self.snapshot(look)?,
-            ClaimKind::Check { spec, value, ty, bound, built } => match built {
-                Some(check) => self.look(spec, check.as_ref(), value.as_ref(), look)?,
-                None => {
-                    let arguments = self.arguments(value.as_ref(), ty.as_ref(), bound.as_ref())?;
-                    let check = assertions::build(spec, &arguments)
-                        .map_err(|e| Undecided { message: e.message, help: e.help })?;
-                    self.look(spec, check.as_ref(), value.as_ref(), look)?
-                }
-            },
-        };
-        Ok(if claim.negated { outcome.negated() } else { outcome })
+    fn claim<'r>(&'r self, claim: &'r Claim, look: &'r Look<'r>) -> Judging<'r> {
+        Box::pin(async move {
+            let outcome = match &claim.kind {
+                ClaimKind::Fails(inner) => self.fails(inner.as_deref(), look).await?,
+                ClaimKind::Expression(of) => self.expression(of, look)?,
+                ClaimKind::Group(least, claims) => self.group(*least, claims, look).await?,
+                ClaimKind::Snapshot => self.snapshot(look)?,
+                ClaimKind::Judge(ask) => self.judge(ask, look).await?,
+                ClaimKind::Similar(ask) => self.similar(ask, look).await?,
+                ClaimKind::Check { spec, value, ty, bound, built } => match built {
+                    Some(check) => self.look(spec, check.as_ref(), value.as_ref(), look)?,
+                    None => {
+                        let arguments = self.arguments(value.as_ref(), ty.as_ref(), bound.as_ref())?;
+                        let check = assertions::build(spec, &arguments)
+                            .map_err(|e| Undecided { message: e.message, help: e.help })?;
+                        self.look(spec, check.as_ref(), value.as_ref(), look)?
+                    }
+                },
+            };
+            Ok(if claim.negated { outcome.negated() } else { outcome })
+        })
     }
 
-    fn fails(&self, inner: Option<&Claim>, look: &Look<'_>) -> Verdict {
+    /// The text that a claim of a judge or of nearness looks at, what it is asked, and its bound.
+    fn asked(&self, ask: &Ask, look: &Look<'_>) -> Result<(String, String, Operator, f64), Undecided> {
+        let value = look.value()?;
+        let Some(text) = text_of(&value) else {
+            return Err(Undecided::new(format!("{} is {} {}, not text", look.subject(), value.kind(), value.show(60))));
+        };
+        let arguments = self.arguments(Some(&ask.text), None, Some(&ask.bound))?;
+        let wanted = arguments.value.as_ref().and_then(text_of).unwrap_or_default();
+        let (operator, number) = arguments.bound.unwrap_or((Operator::AtLeast, 1.0));
+        Ok((text, wanted, operator, number))
+    }
+
+    async fn judge(&self, ask: &Ask, look: &Look<'_>) -> Verdict {
+        let (text, statement, operator, number) = self.asked(ask, look)?;
+        let values = vec![("criterion", Value::from(statement.as_str())), ("answer", Value::from(text.as_str()))];
+        let answer = (self.ask)(ask.plan.clone(), values).await;
+        let answer = answer.map_err(|why| Undecided::new(format!("the judge failed: {why}")))?;
+        let field = |name: &str| match &answer {
+            Value::Map(map) => map.get(name).and_then(|v| v.as_text().map(Cow::into_owned)).unwrap_or_default(),
+            _ => String::new(),
+        };
+        let (reason, grade) = (field("reason"), field("grade"));
+        let Some((_, score)) = GRADES.iter().find(|(name, _)| *name == grade) else {
+            return Err(Undecided::new(format!("the judge gave no grade, but {}", answer.show(100))));
+        };
+        Ok(Outcome {
+            pass: operator.holds(*score, number),
+            score: Some(*score),
+            expected: format!("{statement} ({operator} {number})"),
+            actual: text,
+            why: format!("the judge says \"{grade}\" ({score}): {reason}"),
+            comparable: false,
+        })
+    }
+
+    async fn similar(&self, ask: &Ask, look: &Look<'_>) -> Verdict {
+        let (text, wanted, operator, number) = self.asked(ask, look)?;
+        let texts = Value::list(vec![Value::from(wanted.as_str()), Value::from(text.as_str())]);
+        let vectors = (self.ask)(ask.plan.clone(), vec![("texts", texts)]).await;
+        let vectors = vectors.map_err(|why| Undecided::new(format!("the embedder failed: {why}")))?;
+        let cosine = match &vectors {
+            Value::List(both) => both.first().zip(both.get(1)).and_then(|(a, b)| cosine(&floats(a)?, &floats(b)?)),
+            _ => None,
+        };
+        let Some(cosine) = cosine else {
+            return Err(Undecided::new("the embedder gave no two vectors that can be compared"));
+        };
+        Ok(Outcome {
+            pass: operator.holds(cosine, number),
+            score: Some(cosine.max(0.0)),
+            expected: format!("similar \"{wanted}\" {operator} {number}"),
+            actual: text,
+            why: format!("the cosine of the two is {cosine:.3}"),
+            comparable: false,
+        })
+    }
+
+    async fn fails(&self, inner: Option<&Claim>, look: &Look<'_>) -> Verdict {
         let plain = |pass: bool, actual: &str, why: String| Outcome {
             pass,
             score: None,
@@ -145,7 +219,7 @@ impl Ended<'_> {
             (Err(error), None) => Ok(plain(true, error, format!("{} failed", look.subject()))),
             (Err(error), Some(inner)) => {
                 let seen = Seen { input: None, outcome: Ok(Value::from(error.as_str())) };
-                self.claim(inner, &Look { seen: &seen, step: None, facts: Facts::default() })
+                self.claim(inner, &Look { seen: &seen, step: None, facts: Facts::default() }).await
             }
         }
     }
@@ -181,19 +255,16 @@ impl Ended<'_> {
         }
     }
 
-    fn group(&self, least: usize, claims: &[Claim], look: &Look<'_>) -> Verdict {
+    async fn group(&self, least: usize, claims: &[Claim], look: &Look<'_>) -> Verdict {
         let mut held = 0;
         let mut missed: Vec<String> = Vec::new();
-        let (mut actual, mut comparable) = (String::new(), None);
+        let mut actual = String::new();
         for claim in claims {
-            let outcome = self.claim(claim, look)?;
+            let outcome = self.claim(claim, look).await?;
             if outcome.pass {
                 held += 1;
             } else {
                 missed.push(outcome.why.clone());
-                if outcome.comparable {
-                    comparable = Some(outcome.expected.clone());
-                }
             }
             actual = outcome.actual;
         }
@@ -203,7 +274,6 @@ impl Ended<'_> {
             why = format!("{why}: {}", missed.join("; "));
         }
         let pass = held >= least;
-        let _ = comparable;
         #[allow(clippy::cast_precision_loss, reason = "a group has a handful of claims")]
         let score = Some(held as f64 / count.max(1) as f64);
         Ok(Outcome { pass, score, expected: format!("{least} of {count}"), actual, why, comparable: false })
@@ -370,6 +440,29 @@ fn equal(wanted: &Value, seen: &Value) -> Outcome {
         why: if pass { "the values are equal" } else { "the values differ" }.to_owned(),
         comparable: true,
     }
+}
+
+/// The cosine of the angle between two vectors of one dimension.
+fn cosine(a: &[f32], b: &[f32]) -> Option<f64> {
+    if a.len() != b.len() || a.is_empty() {
+        return None;
+    }
+    let mut one = Vectors::new(a.len());
+    one.push(a);
+    one.nearest(b, 1, None).first().map(|near| near.score)
+}
+
+/// A vector of a chain.
+fn floats(value: &Value) -> Option<Vec<f32>> {
+    let Value::List(items) = value else { return None };
+    #[allow(clippy::cast_possible_truncation, reason = "embedders give numbers of single precision")]
+    let number = |v: &Value| match v {
+        Value::Float(x) => Some(*x as f32),
+        #[allow(clippy::cast_precision_loss, reason = "a component of a vector is small")]
+        Value::Int(n) => Some(*n as f32),
+        _ => None,
+    };
+    items.iter().map(number).collect()
 }
 
 fn undecided(diagnostic: &Diagnostic) -> Undecided {

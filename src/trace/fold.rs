@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::span::{CallSpan, Detail, Outcome, Span};
 use crate::event::{CallFacts, Event, EventKind, FrameId, NodeId};
@@ -126,6 +126,15 @@ impl Fold {
                 if let Some(call) = self.call(at).filter(|_| answers) {
                     call.answer.push_str(text);
                 }
+            }
+            EventKind::Embedded { texts, dimensions, usage, seconds, cached, facts } => {
+                let took = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
+                let start = event.at.checked_sub(took).unwrap_or(event.at);
+                let (facts, texts, dimensions, usage, cached) = (facts.clone(), *texts, *dimensions, *usage, *cached);
+                let parent = self.stages.get(&at).map(|stage| stage.open.id);
+                let detail = Detail::Embedding { facts, texts, dimensions, usage, cached };
+                let open = self.open(parent, start, detail);
+                self.done.push(open.end(event.at, Outcome::Ok));
             }
             EventKind::Reasoning { .. } => self.first_token(at, event.at),
             EventKind::ModelAnswered { finish, usage, model, .. } => {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::span::{CallSpan, Clock, Detail, Outcome, Span};
+use crate::event::EmbedderFacts;
 
 /// A span as one JSON object; `docs/traces.md` describes its fields.
 pub fn line(span: &Span, clock: &Clock) -> Json {
@@ -21,6 +22,20 @@ pub fn line(span: &Span, clock: &Clock) -> Json {
             }
         }
         Detail::Call(call) => of_call(&mut out, call),
+        Detail::Embedding { facts, texts, dimensions, usage, cached } => {
+            let EmbedderFacts { name, provider, model, server } = &**facts;
+            add(&mut out, json!({ "kind": "embedding", "name": name, "provider": provider, "model": model }));
+            if let Some(server) = server {
+                add(&mut out, json!({ "server": server.address, "port": server.port }));
+            }
+            if *cached {
+                add(&mut out, json!({ "cached": true }));
+            }
+            add(&mut out, json!({ "texts": texts, "dimensions": dimensions }));
+            if let Some(tokens) = usage.input {
+                add(&mut out, json!({ "input_tokens": tokens }));
+            }
+        }
     }
     let seconds = span.end.saturating_duration_since(span.start).as_secs_f64();
     add(

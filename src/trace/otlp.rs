@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::settings::Settings;
 use super::span::{CallSpan, Clock, Detail, Outcome, Span};
+use crate::event::Server;
 use crate::store::digest;
 
 /// Kinds of spans: one inside the program.
@@ -73,6 +74,22 @@ pub fn span(span: &Span, clock: &Clock, ids: &Ids, content: bool) -> Json {
             let kind = if call.facts.server.is_some() { CLIENT } else { INTERNAL };
             (format!("{} {}", operation(call), call.model), kind)
         }
+        Detail::Embedding { facts, dimensions, usage, cached, .. } => {
+            attributes.text("gen_ai.operation.name", "embeddings");
+            attributes.provider(facts.provider);
+            attributes.text("gen_ai.request.model", &facts.model);
+            attributes.int("gen_ai.embeddings.dimension.count", &json!(dimensions));
+            if let Some(tokens) = usage.input {
+                attributes.int("gen_ai.usage.input_tokens", &json!(tokens));
+            }
+            attributes.server(facts.server.as_ref());
+            attributes.text("chainrun.model", &facts.name);
+            if *cached {
+                attributes.add("chainrun.cached", json!({ "boolValue": true }));
+            }
+            let kind = if facts.server.is_some() { CLIENT } else { INTERNAL };
+            (format!("embeddings {}", facts.model), kind)
+        }
     };
     let mut status = json!({});
     match &span.outcome {
@@ -116,7 +133,7 @@ const OPTIONS: &[(&str, &str, bool)] = &[
 fn of_call(attributes: &mut Attributes, call: &CallSpan, content: bool) {
     let facts = &call.facts;
     attributes.text("gen_ai.operation.name", operation(call));
-    attributes.text("gen_ai.provider.name", if call.provider == "hf-endpoint" { "huggingface" } else { call.provider });
+    attributes.provider(call.provider);
     attributes.text("gen_ai.request.model", &call.model);
     for (option, name, whole) in OPTIONS {
         match facts.option(option) {
@@ -150,10 +167,7 @@ fn of_call(attributes: &mut Attributes, call: &CallSpan, content: bool) {
             attributes.int(name, &json!(count));
         }
     }
-    if let Some(server) = &facts.server {
-        attributes.text("server.address", &server.address);
-        attributes.int("server.port", &json!(server.port));
-    }
+    attributes.server(facts.server.as_ref());
     attributes.text("chainrun.model", &facts.name);
     attributes.int("chainrun.tries", &json!(call.tries));
     if call.cached {
@@ -196,6 +210,17 @@ impl Attributes {
     fn texts<'t>(&mut self, key: &str, texts: impl Iterator<Item = &'t str>) {
         let values: Vec<Json> = texts.map(|text| json!({ "stringValue": text })).collect();
         self.add(key, json!({ "arrayValue": { "values": values } }));
+    }
+
+    fn provider(&mut self, name: &str) {
+        self.text("gen_ai.provider.name", if name == "hf-endpoint" { "huggingface" } else { name });
+    }
+
+    fn server(&mut self, server: Option<&Server>) {
+        if let Some(server) = server {
+            self.text("server.address", &server.address);
+            self.int("server.port", &json!(server.port));
+        }
     }
 
     /// `file:line:column`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::event::CallFacts;
+use crate::event::{CallFacts, EmbedderFacts};
 use crate::value::{Finish, Usage};
 
 /// A stretch of a run that has ended.
@@ -60,6 +60,19 @@ pub enum Detail {
     },
     /// A call of a model.
     Call(Box<CallSpan>),
+    /// Vectors of a batch of texts.
+    Embedding {
+        /// What is known of the embedder.
+        facts: Box<EmbedderFacts>,
+        /// How many texts.
+        texts: usize,
+        /// The dimension of each vector.
+        dimensions: usize,
+        /// Token counts.
+        usage: Usage,
+        /// Whether they were kept from before.
+        cached: bool,
+    },
 }
 
 /// A call of a model: its tries count as one.

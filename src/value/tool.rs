@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Role, TypeError, Value};
+use super::{Field, Record, Role, Type, TypeError, Value};
 
 /// A call of a tool, as a model asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,9 +38,24 @@ impl ToolCall {
         ])))
     }
 
+    /// The type of that map.
+    pub fn ty() -> Type {
+        let field = |name: &str, ty| Field { name: name.to_owned(), ty, doc: None };
+        let arguments = Type::Map(Box::new(Type::Any));
+        let fields = vec![field("id", Type::Text), field("name", Type::Text), field("arguments", arguments)];
+        Type::Record(Arc::new(Record { name: None, fields, doc: None }))
+    }
+
     /// The call as JSON, with the same keys.
     pub fn to_json(&self) -> Json {
         json!({ "id": self.id, "name": self.name, "arguments": self.arguments })
+    }
+
+    /// The same with every text of it changed, keys of the arguments among them.
+    #[must_use]
+    pub fn map_texts(self, change: &dyn Fn(&str) -> String) -> Self {
+        let arguments = self.arguments.into_iter().map(|(key, value)| (change(&key), map_texts(value, change)));
+        Self { id: change(&self.id), name: change(&self.name), arguments: arguments.collect() }
     }
 
     /// The arguments as servers write them: one JSON object.
@@ -96,6 +111,15 @@ impl ToolCall {
             other => return Err(bad(".arguments", "a map", other)),
         };
         Ok(Self { id, name, arguments })
+    }
+}
+
+fn map_texts(json: Json, change: &dyn Fn(&str) -> String) -> Json {
+    match json {
+        Json::String(text) => Json::from(change(&text)),
+        Json::Array(items) => items.into_iter().map(|item| map_texts(item, change)).collect(),
+        Json::Object(map) => map.into_iter().map(|(key, value)| (change(&key), map_texts(value, change))).collect(),
+        other => other,
     }
 }
 
@@ -159,7 +183,6 @@ pub(super) fn message(map: &IndexMap<String, Value>, path: &str) -> Result<super
 
 #[cfg(test)]
 mod tests {
-    use super::super::Type;
     use super::*;
 
     fn read(json: Json) -> Result<Value, String> {
@@ -183,6 +206,17 @@ mod tests {
         assert_eq!(
             read(json!({ "role": "tool", "text": "3" })).unwrap().to_json(),
             json!({ "role": "tool", "text": "3" })
+        );
+    }
+
+    #[test]
+    fn every_text_of_a_call_changes() {
+        let Json::Object(arguments) = json!({ "a": [1, { "a": "xa" }], "n": null }) else { return };
+        let call = ToolCall { id: "a".to_owned(), name: "fa".to_owned(), arguments };
+        let changed = call.map_texts(&|text| text.replace('a', "-"));
+        assert_eq!(
+            changed.to_json(),
+            json!({ "id": "-", "name": "f-", "arguments": { "-": [1, { "-": "x-" }], "n": null } })
         );
     }
 

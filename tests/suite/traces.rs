@@ -15,6 +15,9 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("traces::spans_lie_in_each_other", nested),
         Trial::test("traces::what_failed_and_what_was_cancelled", failed),
         Trial::test("traces::tries_are_one_call", tries),
+        Trial::test("traces::vectors_are_spans_too", vectors),
+        #[cfg(unix)]
+        Trial::test("traces::a_run_that_is_stopped_is_told", stopped),
         Trial::test("traces::files_that_cannot_be_written", files),
     ]
 }
@@ -118,6 +121,45 @@ fn tries() -> Outcome {
     let (done, lines) = traced(&text, &[])?;
     let calls = with(&lines, &[("kind", "call"), ("status", "failed"), ("reason", "unreachable")]);
     ensure(done.code == Some(3) && calls.len() == 1 && done.took < Duration::from_secs(20), done.err())
+}
+
+fn vectors() -> Outcome {
+    let text = "embedder e = fake()\nchain main = {{ [\"a\", \"b\"] }} | embed(e) as all | {{ all | length }}\n";
+    let (done, lines) = traced(text, &[])?;
+    ensure(done.out() == "2\n", done.err())?;
+    let found = with(&lines, &[("kind", "embedding"), ("provider", "fake"), ("status", "ok")]);
+    ensure(found.len() == 1 && found[0]["texts"] == 2 && found[0]["dimensions"].is_u64(), format!("{lines:?}"))?;
+    let stage = with(&lines, &[("stage", "embed")]);
+    ensure(stage.len() == 1 && found[0]["parent"] == stage[0]["id"], format!("{stage:?}"))
+}
+
+#[cfg(unix)]
+fn stopped() -> Outcome {
+    use std::process::{Command, Stdio};
+    let temp = TempDir::new()?;
+    let server = Server::start(|_| Reply::head("").stall());
+    temp.write("main.chain", format!("chain main = \"q\" | ollama(\"m\", base_url: \"{}\") | text\n", server.url()))?;
+    let mut child = Command::new(crate::process::BINARY)
+        .args(["main.chain", "--trace", "trace", "--otlp", "spans"])
+        .current_dir(temp.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let begun = std::time::Instant::now();
+    while server.requests().is_empty() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    let code = child.wait()?.code();
+    ensure(sent.success() && code == Some(130), format!("exit {code:?}"))?;
+    let trace = std::fs::read_to_string(temp.path().join("trace"))?;
+    let lines: Vec<Json> = trace.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let cancelled = with(&lines, &[("status", "cancelled")]);
+    let kinds: Vec<&str> = cancelled.iter().filter_map(|line| line["kind"].as_str()).collect();
+    ensure(kinds == ["call", "stage", "run"], &trace)?;
+    let spans = std::fs::read_to_string(temp.path().join("spans"))?;
+    ensure(spans.matches("chainrun.cancelled").count() == 3, spans)
 }
 
 fn files() -> Outcome {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::Variant;
+use super::asked::AskedChains;
 use super::collect::unknown_step;
 use super::values::{Known, TestValue};
+use super::variants::Plans;
 use crate::assertions::{self, Arguments, AssertionSpec, Operator, Unit};
 use crate::diag::{Code, Diagnostic};
+use crate::plan::declarations::Named;
 use crate::plan::lower::Settings;
 use crate::plan::prompts::list;
 use crate::plan::types::TypeResolver;
@@ -83,6 +86,20 @@ pub enum ClaimKind {
     },
     /// The result is as a person accepted it.
     Snapshot,
+    /// A model says how far a statement is true of the text, which a chain asks it.
+    Judge(Ask),
+    /// The text is near another one, by vectors that a chain asks an embedder for.
+    Similar(Ask),
+}
+
+/// What a claim asks a chain.
+pub struct Ask {
+    /// The chain.
+    pub plan: Arc<Plan>,
+    /// The statement, or the text to compare with.
+    pub text: TestValue,
+    /// The bound, or what holds where none is written.
+    pub bound: Limit,
 }
 
 /// A bound of an assertion.
@@ -94,11 +111,16 @@ pub struct Limit {
     pub number: TestValue,
 }
 
+/// From this score on a judge's statement holds where no bound is written: mostly true.
+const MET: f64 = 0.75;
+
 /// Assertions that the runner makes itself.
-const OWN: &[&str] = &["fails", "snapshot"];
+const OWN: &[&str] = &["fails", "snapshot", "similar", "judge"];
 
 /// Reads expectations.
 pub struct Reader<'r, 'a, 'b> {
+    pub plans: &'r mut Plans<'a>,
+    pub asked: &'a AskedChains,
     pub known: &'r Known,
     pub variants: &'r [Variant],
     pub settings: &'r Settings,
@@ -212,6 +234,9 @@ impl Reader<'_, '_, '_> {
             }
             return Some(ClaimKind::Snapshot);
         }
+        if let "judge" | "similar" = name.as_str() {
+            return self.ask(check, span, known);
+        }
         let Some(spec) = assertions::find(&name) else {
             let diagnostic = unknown(&name, check);
             self.error(diagnostic);
@@ -245,6 +270,92 @@ impl Reader<'_, '_, '_> {
             None => None,
         };
         Some(ClaimKind::Check { spec, value, ty, bound, built })
+    }
+
+    /// `judge "…" [>= x] by MODEL` and `similar "…" >= x by EMBEDDER`.
+    fn ask(&mut self, check: &tree::Check, span: Span, known: &Known) -> Option<ClaimKind> {
+        let name = check.name.text();
+        let judges = name == "judge";
+        let example = match judges {
+            true => "as in `judge \"defines the plant, not the insult\" by llm`",
+            false => "as in `similar \"a starchy tuber\" >= 0.7 by minilm`",
+        };
+        let missing = |what: &str| Diagnostic::error(Code::E241, span, format!("`{name}` wants {what}")).help(example);
+        let wrong = match (&check.value, &check.by, &check.bound, &check.args) {
+            (_, _, _, Some(_)) => Some(missing("no brackets")),
+            (None, ..) => Some(missing("a text")),
+            (_, None, ..) => Some(missing(if judges { "a model, behind `by`" } else { "an embedder, behind `by`" })),
+            (_, _, None, _) if !judges => Some(missing("a bound, as `>= 0.7`")),
+            _ => None,
+        };
+        if let Some(diagnostic) = wrong {
+            self.error(diagnostic);
+            return None;
+        }
+        let (value, by) = (check.value.as_ref()?, check.by.as_ref()?);
+        let bound = match &check.bound {
+            Some(bound) => self.near(&name, bound, known)?,
+            None => Limit { operator: Operator::AtLeast, number: TestValue::Constant(Value::Float(MET)) },
+        };
+        if !self.names_a(by, judges) {
+            return None;
+        }
+        let text = known.value(value, self.types.diagnostics)?;
+        let chain = self.asked.chain(&name, by)?;
+        let plan = self.plans.asked(&chain, self.types.diagnostics)?;
+        let ask = Ask { plan, text, bound };
+        Some(if judges { ClaimKind::Judge(ask) } else { ClaimKind::Similar(ask) })
+    }
+
+    /// Whether `by` names a model, or an embedder; says so if not.
+    fn names_a(&mut self, by: &Path, model: bool) -> bool {
+        let name = by.text();
+        let declarations = self.types.declarations;
+        let is = |named: &Named<'_>| matches!((named, model), (Named::Model(_), true) | (Named::Embedder(_), false));
+        // A library's is looked for where its chain is lowered.
+        if name.contains('.') || (model && name == "llm") {
+            return true;
+        }
+        let what = if model { "model" } else { "embedder" };
+        let known: Vec<String> =
+            declarations.named.iter().filter(|(_, (_, n))| is(n)).map(|(k, _)| (*k).to_owned()).collect();
+        let diagnostic = match declarations.named.get(name.as_str()) {
+            Some((_, named)) if is(named) || matches!(named, Named::Imported(..) | Named::Unreadable) => return true,
+            Some((place, named)) => {
+                let message = format!("`{name}` is no {what}, but a declaration of another kind ({})", named.kind());
+                Diagnostic::error(Code::E207, by.span, message).also(*place, "declared here")
+            }
+            None => Diagnostic::error(Code::E203, by.span, format!("the file declares no {what} `{name}`"))
+                .did_you_mean(&name, known.iter().map(String::as_str)),
+        };
+        self.error(if known.is_empty() {
+            diagnostic
+        } else {
+            diagnostic.help(format!("it declares: {}", list(&known)))
+        });
+        false
+    }
+
+    /// The bound of how near or how true something is: a share of 1.
+    fn near(&mut self, name: &str, bound: &tree::Bound, known: &Known) -> Option<Limit> {
+        let operator = Operator::find(bound.comparison.sign());
+        let number = match &bound.with.kind {
+            OperandKind::Number(number) if matches!(number.unit.as_str(), "" | "%") => {
+                let scale = if number.unit == "%" { 100.0 } else { 1.0 };
+                let n = number.digits.parse::<f64>().unwrap_or(f64::NAN) / scale;
+                (-1.0..=1.0).contains(&n).then_some(TestValue::Constant(Value::Float(n)))
+            }
+            OperandKind::Number(_) => None,
+            _ => Some(known.value(&bound.with, self.types.diagnostics)?),
+        };
+        match (operator, number) {
+            (Some(operator), Some(number)) => Some(Limit { operator, number }),
+            _ => {
+                let message = format!("the bound of `{name}` is a share of 1, as `>= 0.7`");
+                self.error(Diagnostic::error(Code::E241, bound.span, message));
+                None
+            }
+        }
     }
 
     /// What stands behind the name of an assertion: a type in brackets, or a value.

@@ -1,7 +1,9 @@
 //! The tests of a file, each checked whole.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path as FilePath;
 
+use super::asked::AskedChains;
 use super::claims;
 use super::mocks::{Mock, mock_value};
 use super::values::{Known, TestValue};
@@ -26,27 +28,30 @@ pub fn collect(
     libraries: &Libraries,
     settings: &Settings,
     file: &str,
+    asked: &AskedChains,
 ) -> (Vec<Test>, Vec<Diagnostic>) {
     let declarations = Declarations::collect(tree, libraries, &mut Vec::new());
     let mut collector = Collector {
         declarations: &declarations,
-        plans: Plans::new(sources, tree, libraries, settings, file),
+        plans: Plans::new(sources, tree, libraries, settings, file, asked),
         settings,
+        asked,
         wrong: Vec::new(),
     };
     let mut tests: Vec<Test> = Vec::new();
+    let mut names: HashMap<&str, Span> = HashMap::new();
     for decl in &tree.decls {
         let DeclKind::Test(decl) = &decl.kind else { continue };
-        if let Some(first) = tests.iter().find(|t| t.name == decl.name.text) {
+        if let Some(first) = names.get(decl.name.text.as_str()) {
             let message = format!("a test is called `{}` already", decl.name.text);
-            collector
-                .wrong
-                .push(Diagnostic::error(Code::E201, decl.name.span, message).also(first.span, "first declared here"));
+            let diagnostic = Diagnostic::error(Code::E201, decl.name.span, message);
+            collector.wrong.push(diagnostic.also(*first, "first declared here"));
             continue;
         }
+        names.insert(&decl.name.text, decl.name.span);
         tests.extend(collector.test(decl));
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     collector.wrong.retain(|d| seen.insert((d.code, d.span, d.message.clone())));
     (tests, collector.wrong)
 }
@@ -55,6 +60,7 @@ struct Collector<'a> {
     declarations: &'a Declarations<'a>,
     plans: Plans<'a>,
     settings: &'a Settings,
+    asked: &'a AskedChains,
     wrong: Vec<Diagnostic>,
 }
 
@@ -299,6 +305,7 @@ impl<'a> Collector<'a> {
         for (path, operand) in &lines.mocks {
             let name = path.text();
             let is_model = plan.named_models.iter().any(|(n, _)| *n == name);
+            let is_model = is_model || self.asked.asks(&name);
             let is_step = plan.labels.iter().any(|(n, _)| *n == name);
             if !is_model && !is_step {
                 let diagnostic = unknown_step(plan, &name, path.span);
@@ -319,13 +326,15 @@ impl<'a> Collector<'a> {
     }
 
     fn expectations(&mut self, lines: &Lines<'a>, known: &Known, variants: &[Variant]) -> Vec<claims::Expectation> {
-        let mut caches = std::collections::HashMap::new();
-        let mut cache = std::collections::HashMap::new();
+        let mut caches = HashMap::new();
+        let mut cache = HashMap::new();
         let mut all = Vec::new();
         for expect in &lines.expects {
             let mut reader = claims::Reader {
                 known,
                 variants,
+                plans: &mut self.plans,
+                asked: self.asked,
                 settings: self.settings,
                 types: TypeResolver {
                     declarations: self.declarations,

@@ -1,5 +1,6 @@
 //! Tests as they can run: names resolved, data read, claims compiled.
 
+mod asked;
 mod claims;
 mod collect;
 mod mocks;
@@ -8,7 +9,8 @@ mod variants;
 
 use std::sync::Arc;
 
-pub use claims::{Claim, ClaimKind, Expectation, Limit, Part, Step};
+pub use asked::{AskedChains, GRADES};
+pub use claims::{Ask, Claim, ClaimKind, Expectation, Limit, Part, Step};
 pub use collect::collect;
 pub use mocks::{Mock, MockAnswer, MockValue};
 pub use values::{TestValue, evaluated};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::asked::AskedChains;
 use crate::diag::{Code, Diagnostic};
 use crate::plan::declarations::{ChainDecl, Declarations, Named};
 use crate::plan::library::Libraries;
@@ -43,6 +44,7 @@ pub struct Plans<'a> {
     pub libraries: &'a Libraries,
     pub settings: &'a Settings,
     pub file: &'a str,
+    pub asked: &'a AskedChains,
     made: HashMap<String, Option<Arc<Plan>>>,
 }
 
@@ -53,8 +55,9 @@ impl<'a> Plans<'a> {
         libraries: &'a Libraries,
         settings: &'a Settings,
         file: &'a str,
+        asked: &'a AskedChains,
     ) -> Self {
-        Self { sources, tree, libraries, settings, file, made: HashMap::new() }
+        Self { sources, tree, libraries, settings, file, asked, made: HashMap::new() }
     }
 
     /// The plans of a chain under every choice of the swaps; none where something is wrong.
@@ -94,6 +97,11 @@ impl<'a> Plans<'a> {
         Swapped { name: swap.name.text(), with: self.sources.slice(with.span).to_owned() }
     }
 
+    /// The plan of a chain that a claim asks.
+    pub fn asked(&mut self, chain: &str, out: &mut Vec<Diagnostic>) -> Option<Arc<Plan>> {
+        self.plan(chain, &[], &[], out)
+    }
+
     fn plan(
         &mut self,
         chain: &str,
@@ -113,6 +121,9 @@ impl<'a> Plans<'a> {
         }
         // What is wrong with the file itself was reported when it was checked.
         let mut declarations = Declarations::collect(self.tree, self.libraries, &mut Vec::new());
+        if let Some(asked) = &self.asked.tree {
+            declarations.add(asked, self.libraries, &mut Vec::new());
+        }
         let fine = choice.iter().all(|(swap, with)| replace(&mut declarations, swap, with, out));
         let plan = match fine {
             true => match lower(self.sources, &declarations, self.settings, self.file, chain) {
@@ -150,15 +161,20 @@ fn replace<'a>(
     };
     let named = match declarations.named.get(name.as_str()).map(|(_, named)| named) {
         Some(Named::Model(_)) => Named::Model(with),
+        Some(Named::Embedder(_)) => Named::Embedder(with),
         Some(Named::Prompt(_) | Named::Chain(_)) => chain(),
         Some(other) => {
             let message = format!("`{name}` is a {}, which cannot be swapped", other.kind());
-            out.push(Diagnostic::error(Code::E207, swap.name.span, message).help("models, prompts and chains can be"));
+            out.push(
+                Diagnostic::error(Code::E207, swap.name.span, message)
+                    .help("models, embedders, prompts and chains can be"),
+            );
             return false;
         }
         None if name == "llm" => Named::Model(with),
         None => {
-            let can = |n: &Named<'_>| matches!(n, Named::Model(_) | Named::Prompt(_) | Named::Chain(_));
+            let can =
+                |n: &Named<'_>| matches!(n, Named::Model(_) | Named::Embedder(_) | Named::Prompt(_) | Named::Chain(_));
             let known: Vec<String> =
                 declarations.named.iter().filter(|(_, (_, n))| can(n)).map(|(k, _)| (*k).to_owned()).collect();
             let message = format!("the file declares no `{name}` that could be swapped");

@@ -20,6 +20,7 @@ use super::place::Where;
 use super::{check, place, refused};
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Secret, Usage, Value};
 
 /// The description of `hf-endpoint` as an embedder.
@@ -178,6 +179,10 @@ impl Embedder for HfEmbedder {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Embeddings, ProviderError>> {
         Box::pin(async move { self.ask(texts, sink).await.map_err(|error| error.redacted(sink)) })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -11,6 +11,7 @@ use super::link::Link;
 use super::options;
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::net::Response;
 use crate::providers::embed::longest;
 use crate::providers::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
@@ -102,6 +103,10 @@ impl Embedder for OllamaEmbedder {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Embeddings, ProviderError>> {
         Box::pin(async move { self.ask(texts).await.map_err(|error| error.redacted(sink)) })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -206,6 +206,9 @@ impl Ollama {
         if !self.allow_control_tokens {
             let own = shown.and_then(|s| s.control.as_deref());
             super::control::check(request, own, self.instruct.format())?;
+            if let Some(tools) = &self.wire.tools {
+                super::control::check_tools(tools, own)?;
+            }
         }
         let Some(shown) = shown else { return Ok(()) };
         let model = &self.link.server.model;

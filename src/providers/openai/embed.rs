@@ -16,6 +16,7 @@ use super::link::Link;
 use super::{address, errors, options, refused};
 use crate::config::Context;
 use crate::event::Sink;
+use crate::net::BaseUrl;
 use crate::value::{Secret, Usage, Value, from_base64};
 
 /// The description of `openai` as an embedder.
@@ -145,6 +146,10 @@ impl Embedder for OpenAiEmbedder {
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Embeddings, ProviderError>> {
         Box::pin(async move { self.ask(texts, sink).await.map_err(|error| error.redacted(sink)) })
+    }
+
+    fn server(&self) -> Option<&BaseUrl> {
+        Some(&self.link.server.base)
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -185,6 +185,9 @@ impl Provider for Chat {
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
         if self.checks_control_tokens {
             super::control::check(request, None, self.instruct.format())?;
+            if let Some(tools) = &self.wire.tools {
+                super::control::check_tools(tools, None)?;
+            }
         }
         let request = self.instruct.spoken(request)?;
         let (path, body) = body::of(&request, &self.link.server.model, self.link.server.dialect, &self.wire)?;
