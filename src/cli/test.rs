@@ -248,21 +248,21 @@ fn nothing(args: &TestArgs, all: &[Tested]) -> String {
         let files: Vec<String> = all.iter().map(|f| format!("`{}`", f.shown)).collect();
         return format!("error: no test selected: {} holds none; write `test \"…\" {{ … }}`\n", files.join(", "));
     }
-    let others = args.filter.len() + args.tag.len() + usize::from(args.shard.is_some());
-    let meant = if others > 0 { " that --filter, --tag and --shard mean" } else { "" };
     if args.failed && all.iter().all(|f| f.again.knows_nothing()) {
         return "error: no test selected: no run of these files is kept, so none failed; run them without --failed\n"
             .to_owned();
     }
+    let others = !args.filter.is_empty() || !args.tag.is_empty() || args.shard.is_some();
+    let which = if others { "meant by --filter, --tag and --shard, and " } else { "" };
+    let none = |what: String| format!("error: no test selected: none of the {count} tests is {which}{what}\n");
     if args.failed {
-        return format!("error: no test selected: of the {count} tests, none{meant} failed in its last run\n");
+        return none("one that failed in its last run".to_owned());
     }
     if let Some(changed) = &args.changed {
-        let since = match changed.strip_prefix("git:") {
-            Some(reference) => format!("differs from the commit `{reference}`"),
-            None => "changed since the tests passed".to_owned(),
-        };
-        return format!("error: no test selected: nothing that the {count} tests{meant} reach {since}\n");
+        return none(match changed.strip_prefix("git:") {
+            Some(reference) => format!("one that reaches what differs from the commit `{reference}`"),
+            None => "one that reaches what changed since it passed".to_owned(),
+        });
     }
     let names: Vec<&str> = all.iter().flat_map(|f| &f.tests).map(|t| t.name.as_str()).collect();
     let near = args.filter.first().and_then(|text| crate::value::nearest(text, names.iter().copied()));

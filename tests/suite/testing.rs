@@ -309,7 +309,7 @@ fn failed() -> Outcome {
     ensure(code == Some(0) && names == ["bad"], format!("{names:?}"))?;
     let (code, names, err) = ran(&temp, &words)?;
     ensure(code == Some(4) && names.is_empty(), format!("{names:?}"))?;
-    ensure(err.contains("no test selected: of the 6 tests, none failed in its last run"), err)
+    ensure(err.contains("none of the 6 tests is one that failed in its last run"), err)
 }
 
 fn changed() -> Outcome {
@@ -321,7 +321,10 @@ fn changed() -> Outcome {
     let (code, names, err) = ran(&temp, &words)?;
     ensure(code == Some(0) && names == all, format!("{names:?} {err}"))?;
     let (code, names, err) = ran(&temp, &words)?;
-    ensure(code == Some(4) && names.is_empty() && err.contains("changed since the tests passed"), err)?;
+    ensure(
+        code == Some(4) && names.is_empty() && err.contains("none of the 6 tests is one that reaches what changed"),
+        err,
+    )?;
     let change = |file: &str, text: &str, wanted: &[&str]| -> Outcome {
         temp.write(file, text)?;
         let (_, names, err) = ran(&temp, &words)?;
@@ -354,7 +357,7 @@ fn since() -> Outcome {
     git(&temp, &["commit", "--quiet", "-m", "first"])?;
     let words = ["test", "one.chain", "two.chain", "--changed", "git:HEAD"];
     let (code, names, err) = ran(&temp, &words)?;
-    ensure(code == Some(4) && names.is_empty() && err.contains("differs from the commit `HEAD`"), err)?;
+    ensure(code == Some(4) && names.is_empty() && err.contains("what differs from the commit `HEAD`"), err)?;
     temp.write("b.csv", "text\na\na\n")?;
     let (_, names, err) = ran(&temp, &words)?;
     ensure(names == ["other rows"], format!("{names:?} {err}"))?;

@@ -47,7 +47,8 @@ fn table(out: &mut String, summary: &Summary) {
         let share = test.record.runs_pass.unwrap_or(1.0);
         for group in test.groups() {
             let verdict = group.verdict(share);
-            if verdict == Verdict::Passed || naming::is_outvoted(&group, &choices) {
+            // What is not finished has a row for its whole test.
+            if matches!(verdict, Verdict::Passed | Verdict::Unfinished) || naming::is_outvoted(&group, &choices) {
                 continue;
             }
             let missed = naming::telling(&group).and_then(|run| naming::missed(run).next());
