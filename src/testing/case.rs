@@ -107,18 +107,10 @@ impl Surroundings<'_> {
             checks.push(ended.check(expectation, self.sources).await);
         }
         checks.extend(misses().iter().map(|miss| self.missing(test, miss)));
-        let status = if !misses().is_empty() {
-            Status::Unrecorded
-        } else if !expected {
-            Status::Broken
-        } else if checks.iter().all(|c| c.pass || c.warn) {
-            Status::Passed
-        } else if snapshots.pending.get()
-            && checks.iter().filter(|c| !c.pass && !c.warn).all(|c| c.why.starts_with("no snapshot"))
-        {
-            Status::Unrecorded
-        } else {
-            Status::Failed
+        let status = match (misses().is_empty(), expected) {
+            (false, _) => Status::Unrecorded,
+            (true, false) => Status::Broken,
+            (true, true) => decision(&checks, &snapshots),
         };
         let calls: Vec<_> = observer.calls().into_iter().chain(aside.calls()).collect();
         let counted = facts(&calls);
@@ -211,6 +203,18 @@ fn reseed(config: &mut ModelConfig, run: Option<u32>) {
     let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
     let value = OptionValue::Value(Value::Int(seed));
     config.options.insert(option.name, Setting { value, origin: Origin::Default });
+}
+
+/// How a case ended whose run was as expected.
+fn decision(checks: &[CheckRecord], snapshots: &Snapshots) -> Status {
+    let mut missed = checks.iter().filter(|c| !c.pass && !c.warn).peekable();
+    if missed.peek().is_none() {
+        Status::Passed
+    } else if snapshots.pending.get() && missed.all(|c| c.why.starts_with("no snapshot")) {
+        Status::Unrecorded
+    } else {
+        Status::Failed
+    }
 }
 
 /// What stands in for a model or a step in one run: its answers go on from call to call, a judge's among them.

@@ -261,7 +261,7 @@ fn judged() -> Outcome {
     ensure(second.code == Some(0) && second.out().contains("(2 replayed, 0 called)"), second.out() + &second.err())?;
     temp.write("t.chain", changed)?;
     let other = in_ci(&temp, &[])?;
-    ensure(other.code == Some(5) && other.out().contains("+ Statement: is a good answer"), other.out())?;
+    ensure(other.code == Some(5) && other.out().contains("+ user: Statement: is a good answer"), other.out())?;
     temp.write("t.chain", same)?;
     ensure(in_ci(&temp, &[])?.code == Some(0), "the recordings changed")
 }
