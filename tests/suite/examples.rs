@@ -183,7 +183,7 @@ fn tests() -> Outcome {
         call.run()
     };
     prints(&run("falls back", &[])?, "1 test: 1 passed\n")?;
-    prints(&run("every word", &[&mistral])?, "1 test, 2 runs: 1 passed\n")?;
+    prints(&run("every word", &[&mistral])?, "1 test, 2 runs: 1 passed (0 replayed, 2 called)\n")?;
     let judge = r#"llm=fake("{\"reason\": \"It is the plant.\", \"grade\": \"fully\"}")"#;
     let (gpt2, instruct) = ("gpt2=fake(\"A starchy edible tuber.\")", "instruct=fake(\"a couch potato\")");
     let done = run("plant", &[gpt2, instruct, judge])?;
