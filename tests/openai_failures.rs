@@ -222,10 +222,10 @@ fn tool_calls_that_interleave_and_usage_without_choices() {
         .piece("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9}}\n\n")
         .piece("data: [DONE]\n\n");
     let (seen, events) = answer(reply.end());
-    assert_eq!((seen.text.as_str(), seen.finish), ("so: done", Finish::Other));
+    assert_eq!((seen.text.as_str(), seen.finish), ("so: done", Finish::ToolCalls));
     assert_eq!(seen.usage, Usage { input: Some(7), output: Some(9) });
-    let notices = events.iter().filter(|e| matches!(e, EventKind::Notice { .. })).count();
-    assert_eq!(notices, 1, "{events:?}");
+    let calls: Vec<String> = seen.tool_calls.iter().map(|c| format!("{} {}", c.name, c.arguments_text())).collect();
+    assert_eq!(calls, ["a {\"x\":1}", "b {}"], "{events:?}");
     // A usage chunk alone is no answer.
     let seen = error(Reply::stream(SSE).piece("data: {\"choices\":[],\"usage\":{}}\n\ndata: [DONE]\n\n").end());
     assert_eq!(seen.kind, ErrorKind::Unreachable, "{seen:?}");
