@@ -29,6 +29,7 @@ mod run_log;
 mod selection;
 mod telemetry;
 mod test;
+mod test_files;
 mod verdicts;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::arguments::ReviewArgs;
 use super::console::{Console, print_line};
-use super::{FAILED, MISSING, WRONG, test};
+use super::{FAILED, MISSING, WRONG, test_files};
 use crate::config::Context;
 use crate::source::Sources;
 use crate::testing::{ACCEPTED, PENDING, Prepared, prepare, report, snapshot_names};
@@ -262,7 +262,7 @@ fn names(file: &Path, context: &Arc<Context>, console: &Console) -> Option<crate
     if !file.exists() {
         return Some(snapshot_names(&[]));
     }
-    let (tests, found) = test::tests(file, &[], true, &mut sources, context);
+    let (tests, found) = test_files::tests(file, &[], true, &mut sources, context);
     if console.report(&found, &sources) {
         return None;
     }
