@@ -12,7 +12,7 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;
 
-use chainrun::engine::{CHUNK, Description, Kv, Model, Runner, Sampler, Sampling, Span, Turn, Want};
+use chainrun::engine::{CHUNK, Description, Feed, Kv, Model, Runner, Sampler, Sampling, Span, Turn, Want};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let threads = args.get(1).map_or(Ok(1), |t| t.parse())?;
     let about = Description::open(Path::new(path))?;
-    let model = about.load()?;
     let mut runner = Runner::new(threads);
+    let model = about.load(threads)?;
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
         println!("{}", answer(&about, &model, &mut runner, &request)?);
@@ -42,7 +42,7 @@ fn answer(
     let ids = |key: &str| -> Option<Vec<u32>> {
         request[key].as_array().map(|a| a.iter().filter_map(Value::as_u64).map(|n| n as u32).collect())
     };
-    let (kv, size) = (&mut Kv::default(), model.shape.vocabulary);
+    let size = model.shape.vocabulary;
     if let Some(text) = request["encode"].as_str() {
         let span = Span::new(text, request["control"].as_bool().unwrap_or(false));
         return Ok(json!({"tokens": about.tokenizer.encode(&[span])}));
@@ -54,19 +54,28 @@ fn answer(
         return Ok(json!({"text": text, "tokens": about.tokenizer.encode(&spans)}));
     }
     if let Some(tokens) = ids("logits") {
-        let logits = runner.forward(model, kv, &tokens, Want::All, CHUNK, &|| false)?;
+        let mut kv = Kv::new(&model.shape, tokens.len());
+        let (sequence, _) = kv.open(&tokens)?;
+        let feed = Feed { sequence, tokens: &tokens, want: Want::All };
+        let logits = runner.forward(model, &mut kv, &[feed], CHUNK, &|| false)?;
         return Ok(json!({"top": logits.chunks_exact(size).map(top).collect::<Vec<_>>()}));
     }
     let tokens = ids("greedy").ok_or("nothing that is known")?;
+    let count = request["count"].as_u64().unwrap_or(16) as usize;
+    let mut kv = Kv::new(&model.shape, tokens.len() + count);
+    let (sequence, _) = kv.open(&tokens)?;
+    let mut forward = |tokens: &[u32]| {
+        runner.forward(model, &mut kv, &[Feed { sequence, tokens, want: Want::Last }], CHUNK, &|| false)
+    };
     let mut sampler = Sampler::new(Sampling::default(), &tokens);
     let start = Instant::now();
-    let mut logits = runner.forward(model, kv, &tokens, Want::Last, CHUNK, &|| false)?;
+    let mut logits = forward(&tokens)?;
     let prefill = start.elapsed().as_secs_f64();
     let mut out = Vec::new();
-    for _ in 0..request["count"].as_u64().unwrap_or(16) {
+    for _ in 0..count {
         let token = sampler.next(&mut logits);
         out.push(token);
-        logits = runner.forward(model, kv, &[token], Want::Last, CHUNK, &|| false)?;
+        logits = forward(&[token])?;
     }
     Ok(json!({"tokens": out, "prefill": prefill, "decode": start.elapsed().as_secs_f64() - prefill}))
 }

@@ -13,6 +13,10 @@ pub enum EngineError {
     Unsupported(String),
     /// The prompt cannot be made: the chat template failed, or the text cannot be split into tokens.
     Prompt(String),
+    /// The model does not fit into the memory that is free: the sizes.
+    Memory(String),
+    /// There is no room for keys and values of so many tokens.
+    Full,
     /// The arithmetic gave an infinite or undefined number.
     NotFinite,
     /// The caller asked to stop.
@@ -29,9 +33,10 @@ impl EngineError {
 impl std::fmt::Display for EngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Io(text) | Self::Prompt(text) => f.write_str(text),
+            Self::Io(text) | Self::Prompt(text) | Self::Memory(text) => f.write_str(text),
             Self::Damaged(text) => write!(f, "the file is damaged: {text}"),
             Self::Unsupported(text) => write!(f, "not supported: {text}"),
+            Self::Full => f.write_str("the memory for keys and values is full"),
             Self::NotFinite => {
                 f.write_str("the model's arithmetic gave a number that is not finite; the file may be damaged")
             }

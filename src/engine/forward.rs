@@ -1,57 +1,27 @@
-//! Running a decoder: tokens in, logits out, keys and values kept.
+//! Running a decoder: tokens of any number of sequences in, logits out, keys and values kept.
 
-use std::cell::RefCell;
+use std::ops::Range;
 
+use super::architectures::Activation;
+use super::attention::{Heads, Rotations, Segment};
 use super::error::EngineError;
-use super::kernels::{self, Isa, LANES, Pool};
-use super::model::{Layer, Model};
-use super::weights::{Inputs, Matrix};
+use super::kernels::{self, Isa, LANES, Pool, RowSlices};
+use super::kv::{Kv, SequenceId};
+use super::model::{Layer, Model, Norm};
+use super::weights::{Inputs, Linear};
 
 /// Rows that one pass takes at most; bounds the scratch memory. Any number gives the same logits.
 pub const CHUNK: usize = 256;
 
-/// Rows that share one walk over keys and values.
-const TILE: usize = 8;
-
-/// Keys and values of one sequence. Attention reads only what is stored here, also for rows of the same call.
-#[derive(Default)]
-pub struct Kv {
-    /// `[layer * kv_heads + head]`.
-    heads: Vec<HeadKv>,
-    tokens: Vec<u32>,
-}
-
-#[derive(Default)]
-struct HeadKv {
-    /// `[block][width][16 keys]`.
-    keys: Vec<f32>,
-    /// `[key][width]`.
-    values: Vec<f32>,
-}
-
-impl Kv {
-    /// The tokens whose keys and values are stored.
-    pub fn tokens(&self) -> &[u32] {
-        &self.tokens
-    }
-
-    /// Forgets all but the first `count` tokens.
-    pub fn truncate(&mut self, count: usize) {
-        self.tokens.truncate(count);
-    }
-
-    /// Makes room for `count` tokens.
-    fn reserve(&mut self, model: &Model, count: usize) {
-        let shape = &model.shape;
-        self.heads.resize_with(shape.layers * shape.kv_heads, HeadKv::default);
-        let padded = count.next_multiple_of(LANES);
-        for head in &mut self.heads {
-            if head.values.len() < padded * shape.head {
-                head.keys.resize(padded * shape.head, 0.0);
-                head.values.resize(padded * shape.head, 0.0);
-            }
-        }
-    }
+/// Tokens that follow those of a sequence, and which of their logits are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Feed<'a> {
+    /// The sequence.
+    pub sequence: SequenceId,
+    /// What follows.
+    pub tokens: &'a [u32],
+    /// Whose logits are wanted.
+    pub want: Want,
 }
 
 /// Which rows' logits are wanted.
@@ -65,19 +35,29 @@ pub enum Want {
     All,
 }
 
+/// Asked between the steps of a pass: whether to give up.
+pub type Stop<'a> = dyn Fn() -> bool + 'a;
+
 /// Where the arithmetic runs, and its scratch memory.
 pub struct Runner {
-    pool: Pool,
-    isa: Isa,
-    x: Vec<f32>,
-    inputs: Inputs,
-    products: Vec<f32>,
-    queries: Vec<f32>,
-    attended: Vec<f32>,
+    pub(super) pool: Pool,
+    pub(super) isa: Isa,
+    /// The residual stream, `[row][width]`.
+    stream: Vec<f32>,
+    pub(super) inputs: Inputs,
+    pub(super) products: Vec<f32>,
+    pub(super) heads: Heads,
+    /// Rows that went through all layers.
+    computed: u64,
 }
 
-thread_local! {
-    static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+/// What a row of a pass adds to the residual stream before its next norm.
+#[derive(Clone, Copy)]
+enum Added<'a> {
+    /// Nothing.
+    Nothing,
+    /// The last product, through a norm where there is one.
+    Product(Option<&'a Norm>),
 }
 
 impl Runner {
@@ -91,11 +71,11 @@ impl Runner {
         Self {
             pool: Pool::new(threads.max(1)),
             isa,
-            x: Vec::new(),
+            stream: Vec::new(),
             inputs: Inputs::default(),
             products: Vec::new(),
-            queries: Vec::new(),
-            attended: Vec::new(),
+            heads: Heads::default(),
+            computed: 0,
         }
     }
 
@@ -104,246 +84,282 @@ impl Runner {
         self.pool.threads()
     }
 
-    /// Runs `tokens` after those that `kv` holds, in passes of `chunk` rows, and gives the wanted logits, one row of the
-    /// vocabulary's size after another. `stop` is asked between layers.
+    /// Rows that went through all layers so far.
+    pub fn computed(&self) -> u64 {
+        self.computed
+    }
+
+    /// Runs tokens of some sequences in passes of `chunk` rows, and gives the wanted logits, one row of the vocabulary's
+    /// size after another, in the order of the feeds. A sequence occurs once. `stop` is asked several times a layer. Logits
+    /// that are not finite are given as they are: only the sequence that they belong to is spoilt.
     ///
     /// # Errors
-    /// `stop` said yes; a token is outside the vocabulary; a logit is not finite. `kv` then holds the tokens before the
-    /// pass that failed.
+    /// `stop` said yes; a token is outside the vocabulary; there is no room for keys and values. `kv` then
+    /// holds the tokens before the pass that failed.
     pub fn forward(
         &mut self,
         model: &Model,
         kv: &mut Kv,
-        tokens: &[u32],
-        want: Want,
+        feeds: &[Feed<'_>],
         chunk: usize,
-        stop: &dyn Fn() -> bool,
+        stop: &Stop<'_>,
     ) -> Result<Vec<f32>, EngineError> {
-        if let Some(token) = tokens.iter().find(|t| **t as usize >= model.shape.vocabulary) {
-            return Err(EngineError::Prompt(format!("token {token} is outside the vocabulary")));
+        for feed in feeds {
+            if let Some(token) = feed.tokens.iter().find(|t| **t as usize >= model.shape.vocabulary) {
+                return Err(EngineError::Prompt(format!("token {token} is outside the vocabulary")));
+            }
         }
-        kv.reserve(model, kv.tokens.len() + tokens.len());
         let mut logits = Vec::new();
-        let mut left = tokens;
-        while !left.is_empty() {
-            let (now, rest) = left.split_at(left.len().min(chunk.max(1)));
-            left = rest;
-            let from = match want {
-                Want::All => 0,
-                Want::Last if rest.is_empty() => now.len() - 1,
-                _ => now.len(),
-            };
-            self.pass(model, kv, now, stop)?;
-            kv.tokens.extend_from_slice(now);
-            self.logits(model, now.len(), from, &mut logits);
+        let mut pass = Vec::new();
+        let mut room = chunk.max(1);
+        for feed in feeds {
+            let mut left = feed.tokens;
+            while !left.is_empty() {
+                let (now, rest) = left.split_at(left.len().min(room));
+                left = rest;
+                let want = if rest.is_empty() || feed.want == Want::All { feed.want } else { Want::Nothing };
+                pass.push(Feed { sequence: feed.sequence, tokens: now, want });
+                room -= now.len();
+                if room == 0 {
+                    self.pass(model, kv, &pass, stop, &mut logits)?;
+                    pass.clear();
+                    room = chunk.max(1);
+                }
+            }
         }
-        if logits.iter().all(|l| l.is_finite()) { Ok(logits) } else { Err(EngineError::NotFinite) }
+        if !pass.is_empty() {
+            self.pass(model, kv, &pass, stop, &mut logits)?;
+        }
+        Ok(logits)
     }
 
-    /// All layers for some rows; leaves the residual stream in `self.x`.
-    fn pass(&mut self, model: &Model, kv: &mut Kv, tokens: &[u32], stop: &dyn Fn() -> bool) -> Result<(), EngineError> {
-        let (shape, first) = (&model.shape, kv.tokens.len());
-        self.x.resize(tokens.len() * shape.width, 0.0);
-        for (token, row) in tokens.iter().zip(self.x.chunks_exact_mut(shape.width)) {
-            model.embedding.row(*token as usize, row);
+    /// All layers for some rows. Where it fails, nothing is stored.
+    fn pass(
+        &mut self,
+        model: &Model,
+        kv: &mut Kv,
+        feeds: &[Feed<'_>],
+        stop: &Stop<'_>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        let mut result = feeds.iter().try_for_each(|f| kv.grow(f.sequence, f.tokens.len()));
+        let segments = Segment::of(feeds, kv);
+        if result.is_ok() {
+            result = self.layers(model, kv, feeds, &segments, stop);
         }
-        let rotation = Rotation::new(model, first, tokens.len());
-        for (index, layer) in model.layers.iter().enumerate() {
-            if stop() {
-                return Err(EngineError::Stopped);
+        for feed in feeds {
+            match result {
+                Ok(()) => kv.commit(feed.sequence, feed.tokens),
+                Err(_) => kv.abandon(feed.sequence),
             }
-            let heads = &mut kv.heads[index * shape.kv_heads..(index + 1) * shape.kv_heads];
-            self.attention(model, layer, heads, &rotation, first);
-            self.feed(model, layer, tokens.len());
         }
+        result?;
+        let rows: usize = feeds.iter().map(|f| f.tokens.len()).sum();
+        self.computed += rows as u64;
+        self.logits(model, rows, &wanted(feeds), logits);
         Ok(())
     }
 
-    /// Norms the residual stream into the inputs of the next product.
-    fn norm(&mut self, weights: &[f32], epsilon: f32, readers: &[&Matrix]) {
-        let (width, isa, x) = (weights.len(), self.isa, &self.x);
-        self.inputs.resize(x.len() / width, width);
-        self.pool.chunks(&mut self.inputs.values, width, |t, row| {
-            kernels::rms_norm(isa, &x[t * width..(t + 1) * width], weights, epsilon, row);
-        });
-        self.inputs.quantise(isa, readers);
+    /// Leaves the residual stream without the last product, which lies in `self.products`.
+    fn layers(
+        &mut self,
+        model: &Model,
+        kv: &mut Kv,
+        feeds: &[Feed<'_>],
+        segments: &[Segment],
+        stop: &Stop<'_>,
+    ) -> Result<(), EngineError> {
+        let rotations = Rotations::new(model, segments);
+        let rows = self.embed(model, feeds, segments);
+        let mut added = Added::Nothing;
+        for (index, layer) in model.layers.iter().enumerate() {
+            let check = || if stop() { Err(EngineError::Stopped) } else { Ok(()) };
+            check()?;
+            let [q, k, v] = &layer.qkv;
+            self.norm_rows(model, added, &layer.attention_norm, rows, wants_codes(&[q, k, v]));
+            Linear::multiply(&self.pool, self.isa, &[q, k, v], &self.inputs, rows, &mut self.products);
+            check()?;
+            self.attend(model, layer, kv, index, segments, &rotations);
+            Linear::multiply(&self.pool, self.isa, &[&layer.out], &self.inputs, rows, &mut self.products);
+            check()?;
+            self.feed_forward(model, layer, rows);
+            added = Added::Product(layer.post_feed_norm.as_ref());
+        }
+        self.finish_stream(model, added, rows);
+        Ok(())
     }
 
-    /// Multiplies `self.inputs` and adds the outputs to the residual stream.
-    fn add_product(&mut self, matrix: &Matrix, rows: usize) {
-        Matrix::multiply(&self.pool, self.isa, &[matrix], &self.inputs, rows, &mut self.products);
-        for (t, x) in self.x.chunks_exact_mut(matrix.rows).enumerate() {
-            for (p, x) in x.chunks_mut(LANES).enumerate() {
-                for (x, y) in x.iter_mut().zip(&self.products[(p * rows + t) * LANES..]) {
+    /// Fills the residual stream with embeddings, and with positions where these are learned.
+    fn embed(&mut self, model: &Model, feeds: &[Feed<'_>], segments: &[Segment]) -> usize {
+        let shape = &model.shape;
+        let rows: usize = feeds.iter().map(|f| f.tokens.len()).sum();
+        self.stream.clear();
+        self.stream.resize(rows * shape.width, 0.0);
+        let mut position = vec![0.0; if model.positions.is_some() { shape.width } else { 0 }];
+        let mut stream = self.stream.chunks_exact_mut(shape.width);
+        for (feed, segment) in feeds.iter().zip(segments) {
+            for (i, token) in feed.tokens.iter().enumerate() {
+                let Some(row) = stream.next() else { break };
+                model.embedding.matrix.row(*token as usize, row);
+                if shape.embedding_scale != 1.0 {
+                    row.iter_mut().for_each(|x| *x *= shape.embedding_scale);
+                }
+                if let Some(table) = &model.positions {
+                    table.row((segment.position + i).min(table.rows - 1), &mut position);
+                    row.iter_mut().zip(&position).for_each(|(x, p)| *x += p);
+                }
+            }
+        }
+        rows
+    }
+
+    /// Adds the last product to the residual stream, and norms the stream into the inputs of the next one.
+    fn norm_rows(&mut self, model: &Model, added: Added<'_>, norm: &Norm, rows: usize, codes: bool) {
+        let (shape, isa, products) = (&model.shape, self.isa, &self.products);
+        let epsilon = shape.epsilon;
+        self.inputs.resize(rows, shape.width);
+        let slices = slices(&mut self.stream[..rows * shape.width], &mut self.inputs);
+        self.pool.rows(rows, slices, |t, row| {
+            add(isa, added, epsilon, products, rows, t, row.stream, row.values);
+            apply(isa, norm, epsilon, row.stream, row.values);
+            if codes {
+                kernels::quantise(isa, row.values, row.codes, row.scales, row.sums);
+            }
+        });
+    }
+
+    /// Adds the last product to the residual stream.
+    fn finish_stream(&mut self, model: &Model, added: Added<'_>, rows: usize) {
+        let mut scratch = vec![0.0; model.shape.width];
+        for (t, stream) in self.stream.chunks_exact_mut(model.shape.width).take(rows).enumerate() {
+            add(self.isa, added, model.shape.epsilon, &self.products, rows, t, stream, &mut scratch);
+        }
+    }
+
+    fn feed_forward(&mut self, model: &Model, layer: &Layer, rows: usize) {
+        let (isa, gate) = (self.isa, layer.gate.as_ref());
+        let codes = wants_codes(&[&layer.up]) || gate.is_some_and(|g| g.matrix.wants_codes());
+        let added = Added::Product(layer.post_attention_norm.as_ref());
+        self.norm_rows(model, added, &layer.feed_norm, rows, codes);
+        let activation = model.shape.architecture.activation;
+        let activate = |x: &mut [f32], up: Option<&[f32]>| match (activation, up) {
+            (Activation::Silu, Some(up)) => kernels::silu_times(isa, x, up),
+            (Activation::Gelu, Some(up)) => kernels::gelu_times(isa, x, up),
+            (Activation::Silu, None) => kernels::silu_all(isa, x),
+            (Activation::Gelu, None) => kernels::gelu_all(isa, x),
+        };
+        layer.up.multiply_gated(&self.pool, isa, gate, &self.inputs, rows, &mut self.products, activate);
+        self.inputs.resize(rows, model.shape.inner);
+        let (products, codes) = (&self.products, layer.down.matrix.wants_codes());
+        self.pool.rows(rows, slices(&mut [], &mut self.inputs), |t, row| {
+            gather(products, rows, 0, t, row.values);
+            if codes {
+                kernels::quantise(isa, row.values, row.codes, row.scales, row.sums);
+            }
+        });
+        Linear::multiply(&self.pool, isa, &[&layer.down], &self.inputs, rows, &mut self.products);
+    }
+
+    /// Appends the logits of the wanted rows.
+    fn logits(&mut self, model: &Model, rows: usize, wanted: &[Range<usize>], logits: &mut Vec<f32>) {
+        let width = model.shape.width;
+        let count: usize = wanted.iter().map(Range::len).sum();
+        if count == 0 {
+            return;
+        }
+        debug_assert!(wanted.iter().all(|r| r.end <= rows));
+        let mut kept = Vec::with_capacity(count * width);
+        for range in wanted {
+            kept.extend_from_slice(&self.stream[range.start * width..range.end * width]);
+        }
+        self.stream = kept;
+        let output = model.output.as_ref().unwrap_or(&model.embedding);
+        self.norm_rows(model, Added::Nothing, &model.norm, count, wants_codes(&[output]));
+        Linear::multiply(&self.pool, self.isa, &[output], &self.inputs, count, &mut self.products);
+        let cap = model.shape.logit_cap;
+        for t in 0..count {
+            let at = logits.len();
+            logits.resize(at + output.matrix.rows, 0.0);
+            gather(&self.products, count, 0, t, &mut logits[at..]);
+            if cap > 0.0 {
+                kernels::bend(self.isa, &mut logits[at..], cap);
+            }
+        }
+    }
+}
+
+/// The rows of a pass whose logits are wanted.
+fn wanted(feeds: &[Feed<'_>]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let range = |feed: &Feed<'_>| {
+        let start = end;
+        end += feed.tokens.len();
+        match feed.want {
+            Want::Nothing => end..end,
+            Want::Last => end - 1..end,
+            Want::All => start..end,
+        }
+    };
+    feeds.iter().map(range).collect()
+}
+
+fn wants_codes(readers: &[&Linear]) -> bool {
+    readers.iter().any(|l| l.matrix.wants_codes())
+}
+
+/// The chunks of rows: the residual stream, where it is wanted, and the inputs of the next product.
+pub(super) fn slices<'a>(stream: &'a mut [f32], inputs: &'a mut Inputs) -> RowSlices<'a> {
+    RowSlices {
+        stream,
+        values: &mut inputs.values,
+        codes: &mut inputs.codes,
+        scales: &mut inputs.scales,
+        sums: &mut inputs.sums,
+    }
+}
+
+fn apply(isa: Isa, norm: &Norm, epsilon: f32, x: &[f32], out: &mut [f32]) {
+    if norm.bias.is_empty() {
+        kernels::rms_norm(isa, x, &norm.weights, epsilon, out);
+    } else {
+        kernels::layer_norm(isa, x, &norm.weights, &norm.bias, epsilon, out);
+    }
+}
+
+/// Adds to row `t` of the residual stream what is due. `scratch` is as wide as the stream.
+#[allow(clippy::too_many_arguments, reason = "plain slices and sizes, on purpose")]
+fn add(
+    isa: Isa,
+    added: Added<'_>,
+    epsilon: f32,
+    products: &[f32],
+    rows: usize,
+    t: usize,
+    stream: &mut [f32],
+    scratch: &mut [f32],
+) {
+    match added {
+        Added::Nothing => {}
+        Added::Product(None) => {
+            for (p, x) in stream.chunks_mut(LANES).enumerate() {
+                for (x, y) in x.iter_mut().zip(&products[(p * rows + t) * LANES..]) {
                     *x += y;
                 }
             }
         }
-    }
-
-    fn attention(&mut self, model: &Model, layer: &Layer, kv: &mut [HeadKv], rotation: &Rotation, first: usize) {
-        let shape = &model.shape;
-        let (width, rows) = (shape.head, rotation.rows);
-        let readers = [&layer.q, &layer.k, &layer.v];
-        self.norm(&layer.attention_norm, shape.epsilon, &readers);
-        Matrix::multiply(&self.pool, self.isa, &readers, &self.inputs, rows, &mut self.products);
-        let (isa, products) = (self.isa, &self.products);
-        let (k_panel, v_panel) = (layer.q.panels(), layer.q.panels() + layer.k.panels());
-        for (h, kv) in kv.iter_mut().enumerate() {
-            let panels = h * width / LANES;
-            kv.store(products, rotation, isa, (k_panel + panels, v_panel + panels), width, first);
-        }
-        let tile = if rows < TILE { 1 } else { TILE };
-        let tiles = rows.div_ceil(tile);
-        let size = shape.heads * tiles * tile * width;
-        self.queries.resize(size, 0.0);
-        self.attended.resize(size, 0.0);
-        let scale = (1.0 / (width as f64).sqrt()) as f32;
-        self.pool.chunks(&mut self.queries, tile * width, |index, queries| {
-            let (head, t0) = (index / tiles, index % tiles * tile);
-            for (t, q) in (t0..rows).zip(queries.chunks_exact_mut(width)) {
-                gather(products, rows, head * width / LANES, t, q);
-                rotation.apply(isa, t, q);
-                for q in q {
-                    *q *= scale;
-                }
-            }
-        });
-        let (queries, group) = (&self.queries, shape.heads / shape.kv_heads);
-        self.pool.chunks(&mut self.attended, tile * width, |index, out| {
-            let (head, t0) = (index / tiles, index % tiles * tile);
-            let (q, kv) = (&queries[index * tile * width..(index + 1) * tile * width], &kv[head / group]);
-            kv.attend(isa, q, out, width, first + t0, tile.min(rows - t0));
-        });
-        self.inputs.resize(rows, shape.heads * width);
-        for (t, row) in self.inputs.values.chunks_exact_mut(shape.heads * width).enumerate() {
-            for (h, out) in row.chunks_exact_mut(width).enumerate() {
-                let at = (h * tiles * tile + t) * width;
-                out.copy_from_slice(&self.attended[at..at + width]);
-            }
-        }
-        self.inputs.quantise(isa, &[&layer.out]);
-        self.add_product(&layer.out, rows);
-    }
-
-    fn feed(&mut self, model: &Model, layer: &Layer, rows: usize) {
-        let inner = model.shape.inner;
-        let readers = [&layer.gate, &layer.up];
-        self.norm(&layer.feed_norm, model.shape.epsilon, &readers);
-        Matrix::multiply(&self.pool, self.isa, &readers, &self.inputs, rows, &mut self.products);
-        let isa = self.isa;
-        let (gate, up) = self.products.split_at_mut(layer.gate.panels() * rows * LANES);
-        self.pool.chunks(gate, rows * LANES, |p, gate| {
-            kernels::silu_times(isa, gate, &up[p * rows * LANES..(p + 1) * rows * LANES]);
-        });
-        self.inputs.resize(rows, inner);
-        for (t, row) in self.inputs.values.chunks_exact_mut(inner).enumerate() {
-            gather(gate, rows, 0, t, row);
-        }
-        self.inputs.quantise(isa, &[&layer.down]);
-        self.add_product(&layer.down, rows);
-    }
-
-    /// Appends the logits of the rows from `from` on.
-    fn logits(&mut self, model: &Model, rows: usize, from: usize, logits: &mut Vec<f32>) {
-        if from >= rows {
-            return;
-        }
-        self.x.drain(..from * model.shape.width);
-        let output = model.output.as_ref().unwrap_or(&model.embedding);
-        let rows = rows - from;
-        self.norm(&model.norm, model.shape.epsilon, &[output]);
-        Matrix::multiply(&self.pool, self.isa, &[output], &self.inputs, rows, &mut self.products);
-        for t in 0..rows {
-            let at = logits.len();
-            logits.resize(at + output.rows, 0.0);
-            gather(&self.products, rows, 0, t, &mut logits[at..]);
+        Added::Product(Some(norm)) => {
+            let mut product = vec![0.0; stream.len()];
+            gather(products, rows, 0, t, &mut product);
+            apply(isa, norm, epsilon, &product, scratch);
+            stream.iter_mut().zip(scratch).for_each(|(x, y)| *x += *y);
         }
     }
 }
 
 /// Copies row `t` of a product in panels, from a panel on.
-fn gather(products: &[f32], rows: usize, panel: usize, t: usize, out: &mut [f32]) {
+pub(super) fn gather(products: &[f32], rows: usize, panel: usize, t: usize, out: &mut [f32]) {
     for (p, out) in out.chunks_mut(LANES).enumerate() {
         let at = ((panel + p) * rows + t) * LANES;
         out.copy_from_slice(&products[at..at + out.len()]);
-    }
-}
-
-/// Cosines and sines of some rows.
-struct Rotation {
-    rows: usize,
-    pairs: usize,
-    cos: Vec<f32>,
-    sin: Vec<f32>,
-}
-
-impl Rotation {
-    /// Rows at positions from `first` on: angle `position / factor * base^(-2i/rotated) / divisor`, in f64, rounded once.
-    fn new(model: &Model, first: usize, rows: usize) -> Self {
-        let shape = &model.shape;
-        let pairs = shape.rotated / 2;
-        let (mut cos, mut sin) = (Vec::with_capacity(rows * pairs), Vec::with_capacity(rows * pairs));
-        let frequencies: Vec<f64> = (0..pairs)
-            .map(|i| {
-                libm::pow(shape.rope_base, -2.0 * i as f64 / shape.rotated as f64) / f64::from(model.rope_divisors[i])
-            })
-            .collect();
-        for position in first..first + rows {
-            for f in &frequencies {
-                let angle = position as f64 / shape.rope_factor * f;
-                cos.push(libm::cos(angle) as f32);
-                sin.push(libm::sin(angle) as f32);
-            }
-        }
-        Self { rows, pairs, cos, sin }
-    }
-
-    fn apply(&self, isa: Isa, row: usize, head: &mut [f32]) {
-        let range = row * self.pairs..(row + 1) * self.pairs;
-        kernels::rope(isa, head, &self.cos[range.clone()], &self.sin[range], false);
-    }
-}
-
-impl HeadKv {
-    /// Stores keys, rotated, and values of a call's rows.
-    fn store(
-        &mut self,
-        products: &[f32],
-        rotation: &Rotation,
-        isa: Isa,
-        panels: (usize, usize),
-        width: usize,
-        first: usize,
-    ) {
-        let mut key = vec![0.0; width];
-        for t in 0..rotation.rows {
-            let position = first + t;
-            gather(products, rotation.rows, panels.0, t, &mut key);
-            rotation.apply(isa, t, &mut key);
-            let block = &mut self.keys[position / LANES * width * LANES..];
-            for (d, k) in key.iter().enumerate() {
-                block[d * LANES + position % LANES] = *k;
-            }
-            gather(products, rotation.rows, panels.1, t, &mut self.values[position * width..(position + 1) * width]);
-        }
-    }
-
-    /// Attention of `count` rows from position `first` on.
-    fn attend(&self, isa: Isa, q: &[f32], out: &mut [f32], width: usize, first: usize, count: usize) {
-        SCORES.with_borrow_mut(|scores| {
-            let room = (first + TILE).next_multiple_of(LANES) * TILE;
-            if scores.len() < room {
-                scores.resize(room, 0.0);
-            }
-            if count == TILE {
-                kernels::attend::<TILE>(isa, q, &self.keys, &self.values, width, first, scores, out);
-                return;
-            }
-            for i in 0..count {
-                let (q, out) = (&q[i * width..(i + 1) * width], &mut out[i * width..(i + 1) * width]);
-                kernels::attend::<1>(isa, q, &self.keys, &self.values, width, first + i, scores, out);
-            }
-        });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::EngineError;
@@ -36,6 +36,8 @@ pub struct TensorInfo {
     pub offset: u64,
     /// Bytes in the file.
     pub bytes: u64,
+    /// Which of the model's files.
+    pub file: usize,
 }
 
 /// How numbers are stored, with ggml's numbers.
@@ -100,7 +102,8 @@ impl TensorKind {
 /// An open GGUF file: its metadata, its tensors' places, and the file.
 #[derive(Debug)]
 pub struct Gguf {
-    path: PathBuf,
+    /// The file, or its parts in order.
+    files: Vec<PathBuf>,
     meta: HashMap<String, Meta>,
     tensors: HashMap<String, TensorInfo>,
     /// Tensors of kinds that this engine does not read, with ggml's number.
@@ -208,14 +211,48 @@ impl<R: Read> Bytes<R> {
 }
 
 impl Gguf {
-    /// Reads the header of the file at `path`.
+    /// Reads the header of the file at `path`, and those of the other parts where it is the first of several.
     ///
     /// # Errors
-    /// The file cannot be read, is damaged or cut short, is no GGUF file of version 2 or 3, or is one of several parts.
+    /// A file cannot be read, is damaged or cut short, or is no GGUF file of version 2 or 3; a part is missing, or `path`
+    /// is another part than the first.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        let mut first = Self::open_part(path)?;
+        let count = first.uint("split.count").unwrap_or(1);
+        if count > 1 {
+            first.open_others(path, count)?;
+        }
+        Ok(first)
+    }
+
+    fn open_part(path: &Path) -> Result<Self, EngineError> {
         let file = File::open(path).map_err(|e| EngineError::io(path, &e))?;
         let size = file.metadata().map_err(|e| EngineError::io(path, &e))?.len();
         Self::read(path, BufReader::with_capacity(1 << 16, file), size)
+    }
+
+    /// Reads the headers of the parts behind the first: `NAME-00002-of-00003.gguf` and so on.
+    fn open_others(&mut self, path: &Path, count: u64) -> Result<(), EngineError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let end = format!("-of-{count:05}.gguf");
+        let numbered = name.strip_suffix(&end).and_then(|n| n.strip_suffix("-00001"));
+        let Some(stem) = numbered.filter(|_| self.uint("split.no").unwrap_or(0) == 0) else {
+            return Err(EngineError::Unsupported(format!(
+                "`{name}` as the beginning of a model in {count} files; name the first, which ends in `-00001{end}`"
+            )));
+        };
+        let stem = stem.to_owned();
+        for number in 2..=count {
+            let part = Self::open_part(&path.with_file_name(format!("{stem}-{number:05}{end}")))?;
+            if part.uint("split.no") != Some(number - 1) || part.uint("split.count") != Some(count) {
+                return Err(EngineError::Damaged(format!("part {number} of {count} says that it is another part")));
+            }
+            let file = self.files.len();
+            self.files.extend(part.files);
+            self.tensors.extend(part.tensors.into_iter().map(|(name, info)| (name, TensorInfo { file, ..info })));
+            self.unread.extend(part.unread);
+        }
+        Ok(())
     }
 
     /// Reads the header from `inner`, which has `size` bytes; `path` is where tensors are read from later.
@@ -239,12 +276,7 @@ impl Gguf {
             let kind = bytes.u32()?;
             meta.insert(key, bytes.meta(kind, 0)?);
         }
-        let mut gguf = Self { path: path.to_owned(), meta, tensors: HashMap::new(), unread: HashMap::new() };
-        if gguf.uint("split.count").is_some_and(|n| n > 1) {
-            return Err(EngineError::Unsupported(
-                "a model in several files; join them with `llama-gguf-split --merge`".to_owned(),
-            ));
-        }
+        let mut gguf = Self { files: vec![path.to_owned()], meta, tensors: HashMap::new(), unread: HashMap::new() };
         let mut places = Vec::new();
         for _ in 0..tensor_count {
             places.push(tensor_place(&mut bytes)?);
@@ -279,7 +311,7 @@ impl Gguf {
         let end = bytes.and_then(|b| offset?.checked_add(b));
         match (offset, bytes, end) {
             (Some(offset), Some(bytes), Some(end)) if end <= size && columns % values == 0 => {
-                self.tensors.insert(name, TensorInfo { dims, kind, offset, bytes });
+                self.tensors.insert(name, TensorInfo { dims, kind, offset, bytes, file: 0 });
                 Ok(())
             }
             _ => Err(EngineError::Damaged(format!(
@@ -347,23 +379,14 @@ impl Gguf {
         Ok(self.tensors.get(name))
     }
 
-    /// Opens the file for [`read_tensor`](Self::read_tensor).
-    ///
-    /// # Errors
-    /// The file cannot be opened any more.
-    pub fn file(&self) -> Result<File, EngineError> {
-        File::open(&self.path).map_err(|e| EngineError::io(&self.path, &e))
+    /// The names of all tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().chain(self.unread.keys()).map(String::as_str)
     }
 
-    /// The bytes of a tensor.
-    ///
-    /// # Errors
-    /// The file cannot be read, or became shorter.
-    pub fn read_tensor(&self, file: &mut File, info: &TensorInfo) -> Result<Vec<u8>, EngineError> {
-        let mut out = vec![0; info.bytes as usize];
-        file.seek(SeekFrom::Start(info.offset)).map_err(|e| EngineError::io(&self.path, &e))?;
-        file.read_exact(&mut out).map_err(|e| EngineError::io(&self.path, &e))?;
-        Ok(out)
+    /// The file, or its parts in order.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 }
 

@@ -4,26 +4,45 @@
 //! bytes, the tokens of the prompt, the sampler's settings and seed and [`CONTRACT`] alone: not on the processor, the
 //! number of threads, how the prompt was cut into passes, or what ran before.
 
+mod architectures;
+mod attention;
+mod blocks;
+mod checkpoint;
 mod error;
 mod forward;
 mod gguf;
+mod hub;
 mod kernels;
+mod kv;
+mod memory;
 mod model;
 mod sampler;
+mod scheduler;
 mod service;
+mod shape;
+mod shape_gguf;
+mod shape_hub;
+mod stops;
 mod template;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tiny_tests;
 mod tokenizer;
 mod weights;
 
+pub use checkpoint::Checkpoint;
 pub use error::EngineError;
-pub use forward::{CHUNK, Kv, Runner, Want};
+pub use forward::{CHUNK, Feed, Runner, Want};
 pub use gguf::{Gguf, Meta, TensorInfo, TensorKind};
 pub use kernels::{Isa, exp};
-pub use model::{Layer, Model, Shape};
+pub use kv::{Kv, SequenceId};
+pub use model::{Layer, Model};
 pub use sampler::{Philox, Sampler, Sampling};
-pub use service::{Description, Job, Piece, Running, Service, Stops};
+pub use scheduler::MOST_ACTIVE;
+pub use service::{Description, Job, Piece, Running, Service};
+pub use shape::Shape;
+pub use stops::Stops;
 pub use template::{ChatTemplate, Turn};
 pub use tokenizer::{Decoder, Span, Tokenizer};
 

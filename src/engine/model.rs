@@ -1,195 +1,206 @@
-//! A decoder of the llama architecture: what the file says of it, and its weights.
+//! A decoder with its weights, read layer by layer.
 
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::architectures::Part;
+use super::checkpoint::{Checkpoint, TensorReader};
 use super::error::EngineError;
-use super::gguf::{Gguf, Meta};
-use super::weights::{Matrix, floats};
+use super::kernels::LANES;
+use super::shape::{LayerKind, Shape};
+use super::weights::{Linear, Matrix, Rows, floats};
 
-/// The numbers that describe a decoder.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shape {
-    /// Layers.
-    pub layers: usize,
-    /// Width of the residual stream.
-    pub width: usize,
-    /// Width inside the feed-forward part.
-    pub inner: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; query heads share them in equal groups.
-    pub kv_heads: usize,
-    /// Width of a head.
-    pub head: usize,
-    /// Numbers of a head that are rotated.
-    pub rotated: usize,
-    /// Base of the rotation's frequencies.
-    pub rope_base: f64,
-    /// Positions are divided by this before the rotation.
-    pub rope_factor: f64,
-    /// Added to the mean square in norms.
-    pub epsilon: f32,
-    /// Tokens of the vocabulary.
-    pub vocabulary: usize,
-    /// Longest context in tokens.
-    pub context: usize,
-}
-
-/// The largest of any dimension that is believed; keeps products of two far below overflow.
-const MOST: u64 = 1 << 24;
-
-impl Shape {
-    /// Reads the shape from the file's metadata.
-    ///
-    /// # Errors
-    /// The architecture is another one or a variant that this decoder does not do, or numbers are missing or absurd.
-    pub fn read(gguf: &Gguf) -> Result<Self, EngineError> {
-        let architecture = gguf.text("general.architecture").unwrap_or("");
-        if architecture != "llama" {
-            return Err(EngineError::Unsupported(format!("models of architecture `{architecture}` (`llama` is)")));
-        }
-        let optional = |key: &str| gguf.uint(&format!("llama.{key}"));
-        let number = |key: &str| match optional(key) {
-            Some(n) if (1..=MOST).contains(&n) => Ok(n as usize),
-            Some(n) => Err(EngineError::Damaged(format!("llama.{key} is {n}"))),
-            None => Err(EngineError::Damaged(format!("llama.{key} is missing"))),
-        };
-        if optional("expert_count").unwrap_or(0) > 0 {
-            return Err(EngineError::Unsupported("mixtures of experts".to_owned()));
-        }
-        let rope_factor = rope_factor(gguf)?;
-        let (width, heads) = (number("embedding_length")?, number("attention.head_count")?);
-        let kv_heads = optional("attention.head_count_kv").map_or(heads, |n| n as usize);
-        let head = optional("attention.key_length").map_or(width / heads, |n| n as usize);
-        let value = optional("attention.value_length").map_or(head, |n| n as usize);
-        let rotated = optional("rope.dimension_count").map_or(head, |n| n as usize);
-        let vocabulary = gguf.list("tokenizer.ggml.tokens").map_or(0, <[Meta]>::len);
-        let fits = kv_heads > 0 && heads % kv_heads == 0 && head == value && rotated <= head && rotated % 2 == 0;
-        if !fits || head == 0 || head > 4096 || heads > 4096 || vocabulary == 0 {
-            return Err(EngineError::Damaged(format!(
-                "{heads} heads, {kv_heads} of keys, of width {head} and {value}, {rotated} rotated, {vocabulary} tokens"
-            )));
-        }
-        if head % 16 != 0 {
-            return Err(EngineError::Unsupported(format!("attention heads of width {head} (multiples of 16 are)")));
-        }
-        Ok(Self {
-            layers: number("block_count")?,
-            width,
-            inner: number("feed_forward_length")?,
-            heads,
-            kv_heads,
-            head,
-            rotated,
-            rope_base: gguf.float("llama.rope.freq_base").unwrap_or(10_000.0),
-            rope_factor,
-            epsilon: gguf.float("llama.attention.layer_norm_rms_epsilon").unwrap_or(1e-5) as f32,
-            vocabulary,
-            context: number("context_length")?,
-        })
-    }
-
-    /// Bytes of keys and values of one token.
-    pub fn kv_bytes(&self) -> usize {
-        self.layers * self.kv_heads * self.head * 2 * 4
-    }
-}
-
-fn rope_factor(gguf: &Gguf) -> Result<f64, EngineError> {
-    match gguf.text("llama.rope.scaling.type") {
-        None | Some("none") => Ok(1.0),
-        Some("linear") => match gguf.float("llama.rope.scaling.factor") {
-            Some(f) if f.is_finite() && f > 0.0 => Ok(f),
-            other => Err(EngineError::Damaged(format!("llama.rope.scaling.factor is {other:?}"))),
-        },
-        Some(other) => Err(EngineError::Unsupported(format!("rotations scaled by `{other}`"))),
-    }
+/// A norm's weights.
+#[derive(Debug)]
+pub struct Norm {
+    /// One number a column.
+    pub weights: Vec<f32>,
+    /// One number a column; empty for root-mean-square norms.
+    pub bias: Vec<f32>,
 }
 
 /// The weights of a layer.
+#[derive(Debug)]
 pub struct Layer {
+    /// What sets it apart from its neighbours.
+    pub kind: LayerKind,
     /// Norm before attention.
-    pub attention_norm: Vec<f32>,
-    /// Queries.
-    pub q: Matrix,
-    /// Keys.
-    pub k: Matrix,
-    /// Values.
-    pub v: Matrix,
+    pub attention_norm: Norm,
+    /// Queries, keys and values.
+    pub qkv: [Linear; 3],
+    /// Norm of each head's queries.
+    pub q_norm: Option<Vec<f32>>,
+    /// Norm of each head's keys.
+    pub k_norm: Option<Vec<f32>>,
     /// From heads to the residual stream.
-    pub out: Matrix,
+    pub out: Linear,
+    /// Norm of what attention gives.
+    pub post_attention_norm: Option<Norm>,
     /// Norm before the feed-forward part.
-    pub feed_norm: Vec<f32>,
+    pub feed_norm: Norm,
     /// Gate.
-    pub gate: Matrix,
+    pub gate: Option<Linear>,
     /// Up.
-    pub up: Matrix,
+    pub up: Linear,
     /// Down.
-    pub down: Matrix,
+    pub down: Linear,
+    /// Norm of what the feed-forward part gives.
+    pub post_feed_norm: Option<Norm>,
 }
 
 /// A decoder with its weights.
+#[derive(Debug)]
 pub struct Model {
     /// Its shape.
     pub shape: Shape,
     /// Token embeddings, a row a token.
-    pub embedding: Matrix,
+    pub embedding: Linear,
+    /// Learned positions, a row a position.
+    pub positions: Option<Matrix>,
     /// Layers in order.
     pub layers: Vec<Layer>,
     /// Norm after the last layer.
-    pub norm: Vec<f32>,
+    pub norm: Norm,
     /// To logits; absent where the embeddings serve.
-    pub output: Option<Matrix>,
-    /// Divisors of the rotation's frequencies, `rotated / 2` of them (Llama 3.1); all 1 where the file has none.
-    pub rope_divisors: Vec<f32>,
+    pub output: Option<Linear>,
 }
 
-/// Reads tensors one after another, so that one tensor's bytes are in memory at a time.
+/// Reads parts of a decoder.
 struct Loader<'a> {
-    gguf: &'a Gguf,
-    file: std::fs::File,
+    checkpoint: &'a Checkpoint,
+    shape: &'a Shape,
+    reader: TensorReader<'a>,
 }
 
 impl Loader<'_> {
-    fn optional(&mut self, name: &str, rows: usize, columns: usize) -> Result<Option<Matrix>, EngineError> {
-        let Some(info) = self.gguf.tensor(name)?.cloned() else { return Ok(None) };
-        let bytes = self.gguf.read_tensor(&mut self.file, &info)?;
-        Matrix::pack(name, &info, &bytes, rows, columns).map(Some)
+    fn name(&self, part: Part, layer: usize, end: &str) -> String {
+        self.checkpoint.name(self.shape.architecture, part, layer, end)
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Matrix, EngineError> {
-        self.optional(name, rows, columns)?.ok_or_else(|| missing(name))
+    fn has(&self, part: Part, layer: usize) -> Result<bool, EngineError> {
+        Ok(self.checkpoint.tensor(&self.name(part, layer, "weight"))?.is_some())
     }
 
-    fn vector(&mut self, name: &str, length: usize) -> Result<Option<Vec<f32>>, EngineError> {
-        let Some(info) = self.gguf.tensor(name)?.cloned() else { return Ok(None) };
+    fn matrix(&mut self, part: Part, layer: usize, all: &[Rows], columns: usize) -> Result<Vec<Linear>, EngineError> {
+        let name = self.name(part, layer, "weight");
+        let Some(info) = self.checkpoint.tensor(&name)? else { return Err(missing(&name)) };
+        let bytes = self.reader.read(info)?;
+        // Embeddings are stored alike everywhere.
+        let tables = matches!(part, Part::Embedding | Part::Positions | Part::Output);
+        let transposed = self.checkpoint.form(self.shape.architecture).0 && !tables;
+        let stored = all.first().map_or(0, |r| r.stored);
+        let bias = self.vector(part, layer, "bias", stored)?;
+        let linear = |rows: &Rows| {
+            let matrix = Matrix::pack(&name, info, &bytes, *rows, columns, transposed)?;
+            let bias = bias.as_ref().map_or_else(Vec::new, |bias| rows.spread(bias));
+            Ok(Linear { matrix, bias })
+        };
+        all.iter().map(linear).collect()
+    }
+
+    fn one(&mut self, part: Part, layer: usize, rows: Rows, columns: usize) -> Result<Linear, EngineError> {
+        let name = self.name(part, layer, "weight");
+        self.matrix(part, layer, &[rows], columns)?.pop().ok_or_else(|| missing(&name))
+    }
+
+    fn vector(&mut self, part: Part, layer: usize, end: &str, length: usize) -> Result<Option<Vec<f32>>, EngineError> {
+        let name = self.name(part, layer, end);
+        let Some(info) = self.checkpoint.tensor(&name)? else { return Ok(None) };
         if info.dims != [length] {
             return Err(EngineError::Damaged(format!("tensor `{name}` is {:?}, not [{length}]", info.dims)));
         }
-        floats(name, &info, &self.gguf.read_tensor(&mut self.file, &info)?).map(Some)
+        Ok(Some(floats(info, &self.reader.read(info)?)))
     }
 
-    fn norm(&mut self, name: &str, length: usize) -> Result<Vec<f32>, EngineError> {
-        self.vector(name, length)?.ok_or_else(|| missing(name))
+    /// The weights of a norm, with what the checkpoint leaves out added.
+    fn norm_weights(&mut self, part: Part, layer: usize, length: usize) -> Result<Option<Vec<f32>>, EngineError> {
+        let offset = self.checkpoint.form(self.shape.architecture).1;
+        let weights = self.vector(part, layer, "weight", length)?;
+        Ok(weights.map(|w| if offset == 0.0 { w } else { w.into_iter().map(|w| w + offset).collect() }))
     }
 
-    fn layer(&mut self, index: usize, shape: &Shape) -> Result<Layer, EngineError> {
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
-        for part in ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"] {
-            if self.gguf.tensor(&format!("blk.{index}.{part}.bias"))?.is_some() {
-                return Err(EngineError::Unsupported(format!("biases (`blk.{index}.{part}.bias`)")));
-            }
+    fn optional_norm(&mut self, part: Part, layer: usize) -> Result<Option<Norm>, EngineError> {
+        let width = self.shape.width;
+        let Some(weights) = self.norm_weights(part, layer, width)? else { return Ok(None) };
+        let bias = self.vector(part, layer, "bias", width)?.unwrap_or_default();
+        if bias.is_empty() == self.shape.architecture.layer_norm {
+            let name = self.name(part, layer, "bias");
+            return Err(EngineError::Unsupported(format!(
+                "a norm with or without its bias, against its kind (`{name}`)"
+            )));
         }
-        let (d, q, kv) = (shape.width, shape.heads * shape.head, shape.kv_heads * shape.head);
+        Ok(Some(Norm { weights, bias }))
+    }
+
+    fn norm(&mut self, part: Part, layer: usize) -> Result<Norm, EngineError> {
+        let name = self.name(part, layer, "weight");
+        self.optional_norm(part, layer)?.ok_or_else(|| missing(&name))
+    }
+
+    fn qkv(&mut self, layer: usize) -> Result<[Linear; 3], EngineError> {
+        let s = self.shape;
+        let (q, kv) = (s.heads * s.head, s.kv_heads * s.head);
+        let head = (s.head, s.padded_head());
+        let made = if self.has(Part::Qkv, layer)? {
+            let rows = |first, count| Rows { stored: q + 2 * kv, first, count, head };
+            self.matrix(Part::Qkv, layer, &[rows(0, q), rows(q, kv), rows(q + kv, kv)], s.width)?
+        } else {
+            let rows = |count| Rows { stored: count, first: 0, count, head };
+            vec![
+                self.one(Part::Q, layer, rows(q), s.width)?,
+                self.one(Part::K, layer, rows(kv), s.width)?,
+                self.one(Part::V, layer, rows(kv), s.width)?,
+            ]
+        };
+        let name = self.name(Part::Qkv, layer, "weight");
+        made.try_into().map_err(|_| missing(&name))
+    }
+
+    fn gate_up(&mut self, layer: usize) -> Result<(Option<Linear>, Linear), EngineError> {
+        let s = self.shape;
+        if !s.architecture.gated {
+            return Ok((None, self.one(Part::Up, layer, Rows::all(s.inner), s.width)?));
+        }
+        if self.has(Part::Gate, layer)? {
+            let gate = self.one(Part::Gate, layer, Rows::all(s.inner), s.width)?;
+            return Ok((Some(gate), self.one(Part::Up, layer, Rows::all(s.inner), s.width)?));
+        }
+        let rows = |first| Rows { stored: 2 * s.inner, first, count: s.inner, head: (1, 1) };
+        let name = self.name(Part::GateUp, layer, "weight");
+        let mut both = self.matrix(Part::GateUp, layer, &[rows(0), rows(s.inner)], s.width)?;
+        let up = both.pop().ok_or_else(|| missing(&name))?;
+        Ok((both.pop(), up))
+    }
+
+    fn layer(&mut self, layer: usize) -> Result<Layer, EngineError> {
+        let s = self.shape;
+        let (gate, up) = self.gate_up(layer)?;
         Ok(Layer {
-            attention_norm: self.norm(&name("attn_norm"), d)?,
-            q: self.matrix(&name("attn_q"), q, d)?,
-            k: self.matrix(&name("attn_k"), kv, d)?,
-            v: self.matrix(&name("attn_v"), kv, d)?,
-            out: self.matrix(&name("attn_output"), d, q)?,
-            feed_norm: self.norm(&name("ffn_norm"), d)?,
-            gate: self.matrix(&name("ffn_gate"), shape.inner, d)?,
-            up: self.matrix(&name("ffn_up"), shape.inner, d)?,
-            down: self.matrix(&name("ffn_down"), d, shape.inner)?,
+            kind: s.layers[layer],
+            attention_norm: self.norm(Part::AttentionNorm, layer)?,
+            qkv: self.qkv(layer)?,
+            q_norm: self.norm_weights(Part::QNorm, layer, s.head)?,
+            k_norm: self.norm_weights(Part::KNorm, layer, s.head)?,
+            out: self.one(Part::AttentionOut, layer, Rows::all(s.width), s.heads * s.head)?,
+            post_attention_norm: self.optional_norm(Part::PostAttentionNorm, layer)?,
+            feed_norm: self.norm(Part::FeedNorm, layer)?,
+            gate,
+            up,
+            down: self.one(Part::Down, layer, Rows::all(s.width), s.inner)?,
+            post_feed_norm: self.optional_norm(Part::PostFeedNorm, layer)?,
         })
+    }
+}
+
+impl Rows {
+    /// Numbers of stored rows, at their places, filled up to whole panels.
+    fn spread(&self, stored: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.made().next_multiple_of(LANES)];
+        for (from, to) in self.places() {
+            out[to] = stored[from];
+        }
+        out
     }
 }
 
@@ -198,19 +209,63 @@ fn missing(name: &str) -> EngineError {
 }
 
 impl Model {
-    /// Loads the weights. Tensors that the decoder does not use are ignored.
+    /// Loads the weights with some threads.
     ///
     /// # Errors
-    /// A tensor is missing, has another shape, or cannot be read.
-    pub fn load(gguf: &Gguf) -> Result<Self, EngineError> {
-        let shape = Shape::read(gguf)?;
-        let mut loader = Loader { gguf, file: gguf.file()? };
-        let (d, pairs) = (shape.width, shape.rotated / 2);
-        let embedding = loader.matrix("token_embd.weight", shape.vocabulary, d)?;
-        let output = loader.optional("output.weight", shape.vocabulary, d)?;
-        let rope_divisors = loader.vector("rope_freqs.weight", pairs)?.unwrap_or_else(|| vec![1.0; pairs]);
-        let norm = loader.norm("output_norm.weight", d)?;
-        let layers = (0..shape.layers).map(|i| loader.layer(i, &shape)).collect::<Result<_, _>>()?;
-        Ok(Self { shape, embedding, layers, norm, output, rope_divisors })
+    /// A tensor is missing, has another shape, cannot be read, or is one that the decoder has no place for.
+    pub fn load(checkpoint: &Checkpoint, threads: usize) -> Result<Self, EngineError> {
+        let mut shape = checkpoint.shape()?;
+        checkpoint.all_known(&shape)?;
+        let layers = layers(checkpoint, &shape, threads)?;
+        let mut loader = Loader { checkpoint, shape: &shape, reader: TensorReader::new(checkpoint) };
+        let table = Rows::all(shape.vocabulary);
+        let embedding = loader.one(Part::Embedding, 0, table, shape.width)?;
+        let output = match loader.has(Part::Output, 0)? {
+            true => Some(loader.one(Part::Output, 0, table, shape.width)?),
+            false => None,
+        };
+        let positions = match shape.architecture.learned_positions {
+            true => Some(loader.one(Part::Positions, 0, Rows::all(shape.context), shape.width)?.matrix),
+            false => None,
+        };
+        let norm = loader.norm(Part::OutputNorm, 0)?;
+        let divisors = loader.vector(Part::RopeDivisors, 0, "weight", shape.rotated / 2)?;
+        for (f, d) in shape.ropes.iter_mut().flatten().zip(divisors.into_iter().flatten()) {
+            *f /= f64::from(d);
+        }
+        Ok(Self { shape, embedding, positions, layers, norm, output })
     }
+}
+
+/// Reads and packs the layers; each thread takes the next.
+fn layers(checkpoint: &Checkpoint, shape: &Shape, threads: usize) -> Result<Vec<Layer>, EngineError> {
+    let count = shape.layers.len();
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<Option<Result<Layer, EngineError>>>> = Mutex::new((0..count).map(|_| None).collect());
+    let work = || {
+        let mut loader = Loader { checkpoint, shape, reader: TensorReader::new(checkpoint) };
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return;
+            }
+            let layer = loader.layer(index);
+            if layer.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(layer);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(count) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    // Layers behind a failed one may not have been read.
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = done.iter().flatten().find_map(|l| l.as_ref().err()) {
+        return Err(error.clone());
+    }
+    done.into_iter().flatten().collect()
 }

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::time::SystemTime;
 
+use super::checkpoint::Checkpoint;
 use super::error::EngineError;
-use super::forward::{CHUNK, Kv, Runner, Want};
 use super::gguf::Gguf;
-use super::model::{Model, Shape};
-use super::sampler::{Sampler, Sampling};
+use super::model::Model;
+use super::sampler::Sampling;
+use super::scheduler::{Order, Scheduler};
+use super::shape::Shape;
+use super::shape_gguf;
 use super::template::ChatTemplate;
-use super::tokenizer::{Decoder, Tokenizer};
+use super::tokenizer::Tokenizer;
 
 /// What a file says besides its weights: enough to prepare a prompt.
 pub struct Description {
@@ -22,7 +25,7 @@ pub struct Description {
     pub tokenizer: Tokenizer,
     /// Its chat template, where it has one: text, first and last token.
     template: Option<[String; 3]>,
-    gguf: Gguf,
+    checkpoint: Checkpoint,
 }
 
 impl Description {
@@ -32,14 +35,14 @@ impl Description {
     /// The file cannot be read, is damaged, or holds a model that this engine does not run.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let gguf = Gguf::open(path)?;
-        let shape = Shape::read(&gguf)?;
+        let shape = shape_gguf::read(&gguf)?;
         let tokenizer = Tokenizer::read(&gguf)?;
         let token = |name: &str| {
             let id = gguf.uint(&format!("tokenizer.ggml.{name}_token_id"));
             id.map_or_else(String::new, |id| tokenizer.text(id as u32).to_owned())
         };
         let template = gguf.text("tokenizer.chat_template").map(|t| [t.to_owned(), token("bos"), token("eos")]);
-        Ok(Self { shape, tokenizer, template, gguf })
+        Ok(Self { shape, tokenizer, template, checkpoint: Checkpoint::Gguf(gguf) })
     }
 
     /// The chat template, given a date for templates that ask for one.
@@ -47,12 +50,17 @@ impl Description {
         self.template.as_ref().map(|[source, begin, end]| ChatTemplate::new(source, begin, end, date))
     }
 
-    /// Loads the weights.
+    /// Loads the weights with some threads.
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn load(&self) -> Result<Model, EngineError> {
-        Model::load(&self.gguf)
+    pub fn load(&self, threads: usize) -> Result<Model, EngineError> {
+        Model::load(&self.checkpoint, threads)
+    }
+
+    /// Bytes of all weights in their files.
+    pub fn weight_bytes(&self) -> u64 {
+        self.checkpoint.bytes()
     }
 }
 
@@ -79,19 +87,13 @@ pub enum Piece {
     Done {
         /// Tokens of the answer.
         tokens: usize,
+        /// Tokens of the prompt whose keys and values were there already.
+        cached: usize,
         /// Whether it ended by itself, not by a limit.
         stopped: bool,
     },
     /// It failed.
     Failed(EngineError),
-}
-
-type Reply = tokio::sync::mpsc::Sender<Piece>;
-
-struct Order {
-    job: Job,
-    reply: Reply,
-    cancelled: Arc<AtomicBool>,
 }
 
 /// A running job: read its pieces; dropping it cancels the job.
@@ -153,7 +155,7 @@ impl Service {
         let about = Arc::clone(&description);
         std::thread::Builder::new()
             .name("model".to_owned())
-            .spawn(move || serve(&about, &queue, threads))
+            .spawn(move || Scheduler::new(about, threads).serve(&queue))
             .map_err(|e| EngineError::Io(format!("no thread for the model: {e}")))?;
         let service = Arc::new(Self { description, orders });
         services.insert(key, Arc::downgrade(&service));
@@ -167,152 +169,5 @@ impl Service {
         // Where the thread is gone, the reply's end is dropped here and the reader sees the end at once.
         let _ = self.orders.send(Order { job, reply, cancelled: Arc::clone(&cancelled) });
         Running { pieces, cancelled }
-    }
-}
-
-/// The life of a model's thread.
-fn serve(description: &Description, queue: &mpsc::Receiver<Order>, threads: usize) {
-    let mut runner = Runner::new(threads);
-    let mut kv = Kv::default();
-    let mut model = None;
-    while let Ok(order) = queue.recv() {
-        if order.cancelled.load(Ordering::Relaxed) {
-            continue;
-        }
-        let last = match load_once(description, &mut model)
-            .and_then(|m| answer(m, description, &mut runner, &mut kv, &order))
-        {
-            Ok(done) => done,
-            Err(error) => Piece::Failed(error),
-        };
-        // The reader may be gone: then nobody wants to know.
-        let _ = order.reply.blocking_send(last);
-    }
-}
-
-fn load_once<'m>(description: &Description, model: &'m mut Option<Model>) -> Result<&'m Model, EngineError> {
-    let loaded = match model.take() {
-        Some(loaded) => loaded,
-        None => description.load()?,
-    };
-    Ok(model.insert(loaded))
-}
-
-/// Computes one answer. Keys and values of tokens that the last job had in common are used again; the contract makes
-/// that invisible in the result.
-fn answer(
-    model: &Model,
-    about: &Description,
-    runner: &mut Runner,
-    kv: &mut Kv,
-    order: &Order,
-) -> Result<Piece, EngineError> {
-    let job = &order.job;
-    let stop = || order.cancelled.load(Ordering::Relaxed);
-    let shared = kv.tokens().iter().zip(&job.tokens).take_while(|(a, b)| a == b).count();
-    kv.truncate(shared.min(job.tokens.len().saturating_sub(1)));
-    let rest = job.tokens.get(kv.tokens().len()..).unwrap_or(&[]);
-    let mut logits = runner.forward(model, kv, rest, Want::Last, CHUNK, &stop)?;
-    let mut sampler = Sampler::new(job.sampling.clone(), &job.tokens);
-    let mut text = Stops::new(&job.stop);
-    let most = job.max_tokens.min(job.context.saturating_sub(job.tokens.len()));
-    let send = |piece: String| {
-        let sent = piece.is_empty() || order.reply.blocking_send(Piece::Text(piece)).is_ok();
-        if sent { Ok(()) } else { Err(EngineError::Stopped) }
-    };
-    let mut count = 0;
-    let mut stopped = false;
-    while count < most {
-        let token = sampler.next(&mut logits);
-        if about.tokenizer.is_end(token) {
-            stopped = true;
-            break;
-        }
-        count += 1;
-        let (piece, met) = text.push(about.tokenizer.bytes(token));
-        send(piece)?;
-        if met {
-            return Ok(Piece::Done { tokens: count, stopped: true });
-        }
-        if count < most {
-            logits = runner.forward(model, kv, &[token], Want::Last, CHUNK, &stop)?;
-        }
-    }
-    let (piece, met) = text.finish();
-    send(piece)?;
-    Ok(Piece::Done { tokens: count, stopped: stopped || met })
-}
-
-/// Text on its way out: holds back what may be the beginning of a stop string.
-pub struct Stops<'a> {
-    stops: &'a [String],
-    decoder: Decoder,
-    held: String,
-}
-
-impl<'a> Stops<'a> {
-    /// Nothing yet.
-    pub fn new(stops: &'a [String]) -> Self {
-        Self { stops, decoder: Decoder::default(), held: String::new() }
-    }
-
-    /// The text that is safe to pass on after some more bytes, and whether a stop string was met.
-    pub fn push(&mut self, bytes: &[u8]) -> (String, bool) {
-        let text = self.decoder.push(bytes);
-        self.held.push_str(&text);
-        self.release(false)
-    }
-
-    /// The rest.
-    pub fn finish(&mut self) -> (String, bool) {
-        let text = self.decoder.finish();
-        self.held.push_str(&text);
-        self.release(true)
-    }
-
-    fn release(&mut self, all: bool) -> (String, bool) {
-        let stops = self.stops.iter().filter(|s| !s.is_empty());
-        if let Some(at) = stops.clone().filter_map(|s| self.held.find(s.as_str())).min() {
-            self.held.truncate(at);
-            return (std::mem::take(&mut self.held), true);
-        }
-        let begins = |at: usize| stops.clone().any(|s| s.starts_with(&self.held[at..]));
-        let longest = stops.clone().map(String::len).max().unwrap_or(0);
-        let from = self.held.len().saturating_sub(longest);
-        let keep = (from..self.held.len()).find(|at| self.held.is_char_boundary(*at) && begins(*at));
-        match keep {
-            Some(at) if !all => {
-                let rest = self.held.split_off(at);
-                (std::mem::replace(&mut self.held, rest), false)
-            }
-            _ => (std::mem::take(&mut self.held), false),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stop_strings_are_met_across_pieces() {
-        let stops = ["\nEND".to_owned(), "x".to_owned()];
-        let mut s = Stops::new(&stops);
-        assert_eq!(s.push(b"one\nE"), ("one".into(), false));
-        assert_eq!(s.push(b"Q\n"), ("\nEQ".into(), false));
-        assert_eq!(s.push(b"EN"), (String::new(), false));
-        assert_eq!(s.push(b"D more"), (String::new(), true));
-        let mut s = Stops::new(&stops);
-        assert_eq!(s.push(b"\nEN"), (String::new(), false));
-        assert_eq!(s.finish(), ("\nEN".into(), false));
-    }
-
-    #[test]
-    fn characters_come_whole() {
-        let mut s = Stops::new(&[]);
-        assert_eq!(s.push(&[0xed, 0x95]), (String::new(), false));
-        assert_eq!(s.push(&[0x9c]), ("한".into(), false));
-        assert_eq!(s.push(&[0xff, b'a', 0xed]), ("\u{fffd}a".into(), false));
-        assert_eq!(s.finish(), ("\u{fffd}".into(), false));
     }
 }

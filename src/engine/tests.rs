@@ -133,7 +133,6 @@ fn tiny() -> Vec<u8> {
     w.strings("tokenizer.ggml.merges", &["t h", "th e", "Ġ the"].map(str::to_owned));
     w.uint("tokenizer.ggml.eos_token_id", 259);
     w.tensor("token_embd.weight", TensorKind::Q8_0, 8, &[WIDTH, 260]);
-    w.tensor("extra.unused", TensorKind::F32, 0, &[3]);
     w.tensor("output_norm.weight", TensorKind::F32, 0, &[WIDTH]);
     let kinds = [
         [
@@ -190,43 +189,155 @@ impl Drop for TempFile {
     }
 }
 
+/// The shape of the tiny model.
+pub fn shape() -> Shape {
+    let bytes = tiny();
+    shape_gguf::read(&Gguf::read(Path::new("x"), &bytes[..], bytes.len() as u64).unwrap()).unwrap()
+}
+
+fn feed(sequence: SequenceId, tokens: &[u32], want: Want) -> Feed<'_> {
+    Feed { sequence, tokens, want }
+}
+
+/// Bits of the logits of every token.
+fn logits(runner: &mut Runner, model: &Model, kv: &mut Kv, tokens: &[u32], chunk: usize) -> Vec<u32> {
+    let (sequence, known) = kv.open(tokens).unwrap();
+    let logits = runner.forward(model, kv, &[feed(sequence, &tokens[known..], Want::All)], chunk, &|| false).unwrap();
+    kv.close(sequence);
+    logits.into_iter().map(f32::to_bits).collect()
+}
+
 #[test]
 fn logits_do_not_depend_on_cuts_threads_or_instructions() {
     let file = TempFile::new("cuts");
     let about = Description::open(&file.0).unwrap();
-    let model = about.load().unwrap();
+    let model = about.load(2).unwrap();
     let tokens: Vec<u32> = (0..70).map(|i| i * 37 % 256).collect();
     let run = |threads, isa, chunk| {
-        let mut runner = Runner::with_isa(threads, isa);
-        let logits = runner.forward(&model, &mut Kv::default(), &tokens, Want::All, chunk, &|| false).unwrap();
-        logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        logits(&mut Runner::with_isa(threads, isa), &model, &mut Kv::new(&model.shape, 100), &tokens, chunk)
     };
     let expected = run(1, Isa::Scalar, 70);
     assert_eq!(expected.len(), 70 * 260);
     for isa in Isa::available() {
-        for threads in [1, 2, 3] {
+        println!("{isa:?}");
+        for threads in [1, 2, 4] {
             for chunk in [1, 7, 32, 70] {
                 assert!(run(threads, isa, chunk) == expected, "{isa:?}, {threads} threads, chunks of {chunk}");
             }
         }
     }
-    // Warm is cold.
-    let (mut runner, mut kv) = (Runner::new(2), Kv::default());
-    runner.forward(&model, &mut kv, &tokens, Want::Nothing, 9, &|| false).unwrap();
-    kv.truncate(20);
-    let warm = runner.forward(&model, &mut kv, &tokens[20..], Want::Last, 9, &|| false).unwrap();
-    assert!(warm.into_iter().map(f32::to_bits).eq(expected[69 * 260..].iter().copied()));
+}
+
+#[test]
+fn logits_do_not_depend_on_a_warm_cache_or_company() {
+    let file = TempFile::new("warm");
+    let about = Description::open(&file.0).unwrap();
+    let model = about.load(1).unwrap();
+    let random = Philox::new(3);
+    let mut drawn = 0;
+    let mut number = |below: u64| {
+        drawn += 1;
+        (random.uniform(0, drawn) * below as f64) as usize
+    };
+    // Six prompts that share beginnings of any length.
+    let common: Vec<u32> = (0..90).map(|i| i * 31 % 256).collect();
+    let prompts: Vec<Vec<u32>> = (0..6)
+        .map(|p| {
+            let mut tokens = common[..number(90)].to_vec();
+            tokens.extend((0..=number(40) as u32).map(|i| (i * 7 + p * 13) % 256));
+            tokens
+        })
+        .collect();
+    let alone: Vec<Vec<u32>> = prompts
+        .iter()
+        .map(|p| logits(&mut Runner::new(1), &model, &mut Kv::new(&model.shape, 200), p, CHUNK))
+        .collect();
+    let mut runner = Runner::new(2);
+    let mut kv = Kv::new(&model.shape, 2000);
+    for round in 0..20 {
+        // Some of them together, cut anywhere, on what earlier rounds left.
+        let mut running: Vec<(usize, SequenceId, usize)> = Vec::new();
+        for (p, prompt) in prompts.iter().enumerate() {
+            if number(3) > 0 {
+                let (sequence, known) = kv.open(prompt).unwrap();
+                running.push((p, sequence, known));
+            }
+        }
+        while !running.is_empty() {
+            let cuts: Vec<usize> =
+                running.iter().map(|(p, _, at)| at + 1 + number((prompts[*p].len() - at) as u64)).collect();
+            let feeds: Vec<Feed<'_>> = running
+                .iter()
+                .zip(&cuts)
+                .map(|((p, sequence, at), cut)| feed(*sequence, &prompts[*p][*at..*cut], Want::All))
+                .collect();
+            let got = runner.forward(&model, &mut kv, &feeds, 1 + number(64), &|| false).unwrap();
+            let mut got = got.chunks_exact(260);
+            for ((p, _, at), cut) in running.iter_mut().zip(&cuts) {
+                for row in *at..*cut {
+                    let expected = &alone[*p][row * 260..(row + 1) * 260];
+                    assert!(
+                        got.next().unwrap().iter().map(|x| x.to_bits()).eq(expected.iter().copied()),
+                        "round {round}, prompt {p}, row {row}"
+                    );
+                }
+                *at = *cut;
+            }
+            running.retain(|(p, sequence, at)| {
+                let done = *at == prompts[*p].len();
+                if done {
+                    kv.close(*sequence);
+                }
+                !done
+            });
+        }
+    }
+}
+
+#[test]
+fn a_beginning_is_computed_once_and_old_pages_make_room() {
+    let file = TempFile::new("once");
+    let about = Description::open(&file.0).unwrap();
+    let model = about.load(1).unwrap();
+    let (mut runner, mut kv) = (Runner::new(1), Kv::new(&model.shape, 600));
+    let prompt = |own: u32| -> Vec<u32> {
+        (0..265).map(|i| i * 31 % 256).chain((0..20).map(|i| (i + own * 20) % 256)).collect()
+    };
+    for own in 1..=6 {
+        logits(&mut runner, &model, &mut kv, &prompt(own), CHUNK);
+    }
+    assert!(runner.computed() - 285 <= 120, "{} rows", runner.computed());
+    // Other prompts push out what was used longest ago, never what is in use.
+    let (kept, known) = kv.open(&prompt(6)).unwrap();
+    assert_eq!(known, 284);
+    for round in 0..40u32 {
+        let tokens: Vec<u32> = (0..100).map(|i| (i * 3 + round) % 256).collect();
+        logits(&mut runner, &model, &mut kv, &tokens, CHUNK);
+        assert_eq!(kv.length(kept), 284);
+    }
+    let all = kv.room();
+    kv.close(kept);
+    assert!(kv.room() > all);
+    let long: Vec<u32> = (0..700).map(|i| i % 256).collect();
+    let (sequence, _) = kv.open(&long).unwrap();
+    let got = runner.forward(&model, &mut kv, &[feed(sequence, &long, Want::Last)], 1000, &|| false);
+    assert_eq!(got, Err(EngineError::Full));
+    kv.close(sequence);
+    assert_eq!(kv.room(), kv.capacity());
 }
 
 #[test]
 fn a_stop_is_obeyed_and_leaves_the_cache_whole() {
     let file = TempFile::new("stop");
     let about = Description::open(&file.0).unwrap();
-    let model = about.load().unwrap();
-    let (mut runner, mut kv) = (Runner::new(1), Kv::default());
-    assert_eq!(runner.forward(&model, &mut kv, &[1, 2], Want::Last, 1, &|| true), Err(EngineError::Stopped));
-    assert!(kv.tokens().is_empty());
-    assert!(matches!(runner.forward(&model, &mut kv, &[260], Want::Last, 1, &|| false), Err(EngineError::Prompt(_))));
+    let model = about.load(1).unwrap();
+    let (mut runner, mut kv) = (Runner::new(1), Kv::new(&model.shape, 64));
+    let (s, _) = kv.open(&[1, 2]).unwrap();
+    let got = runner.forward(&model, &mut kv, &[feed(s, &[1, 2], Want::Last)], 1, &|| true);
+    assert_eq!(got, Err(EngineError::Stopped));
+    assert_eq!(kv.length(s), 0);
+    let got = runner.forward(&model, &mut kv, &[feed(s, &[260], Want::Last)], 1, &|| false);
+    assert!(matches!(got, Err(EngineError::Prompt(_))));
 }
 
 #[test]
@@ -243,7 +354,7 @@ fn a_damaged_file_is_an_error() {
             let mut bytes = whole.clone();
             bytes[at] = value;
             if let Ok(gguf) = read(&bytes) {
-                let _ = Shape::read(&gguf);
+                let _ = shape_gguf::read(&gguf);
             }
             // Vocabularies take longer to read.
             if at % 16 == 0

@@ -1,8 +1,8 @@
 //! Matrices in the panels that the kernels read, packed from the forms that files have.
 
-use candle_core::Device;
-use candle_core::quantized::{GgmlDType, ggml_file};
+use std::cell::RefCell;
 
+use super::blocks;
 use super::error::EngineError;
 use super::gguf::{TensorInfo, TensorKind};
 use super::kernels::{self, Activations, Codes, GROUP, Isa, LANES, Panels, Pool};
@@ -25,55 +25,111 @@ enum Form {
     Codes(Panels),
 }
 
-/// Vectors that go into a product: as they are, and quantised.
+/// A product of a layer: a matrix, and what is added to its outputs.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// The matrix.
+    pub matrix: Matrix,
+    /// One number an output, filled up to whole panels; empty where nothing is added.
+    pub bias: Vec<f32>,
+}
+
+/// Which rows of a stored tensor make a matrix, and where they go.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// Outputs of the stored tensor.
+    pub stored: usize,
+    /// The first one that is taken.
+    pub first: usize,
+    /// How many are taken.
+    pub count: usize,
+    /// Rows come in heads of the first width, which are filled up with zeros to the second.
+    pub head: (usize, usize),
+}
+
+impl Rows {
+    /// All rows of a tensor, as they are.
+    pub fn all(count: usize) -> Self {
+        Self { stored: count, first: 0, count, head: (1, 1) }
+    }
+
+    /// Rows of the matrix that comes out.
+    pub fn made(&self) -> usize {
+        self.count / self.head.0 * self.head.1
+    }
+
+    /// The stored row of each taken one, and its place.
+    pub fn places(self) -> impl Iterator<Item = (usize, usize)> {
+        let (real, padded) = self.head;
+        (0..self.count).map(move |i| (self.first + i, i / real * padded + i % real))
+    }
+}
+
+/// Inputs of a product, one row after another: as they are, and quantised.
 #[derive(Default)]
 pub struct Inputs {
     /// `[row][columns]`.
     pub values: Vec<f32>,
-    codes: Vec<i8>,
-    scales: Vec<f32>,
-    sums: Vec<i32>,
+    /// Codes, `[row][columns]`.
+    pub codes: Vec<i8>,
+    /// Scales, `[row][columns / 32]`.
+    pub scales: Vec<f32>,
+    /// Sums of codes, `[row][columns / 32]`.
+    pub sums: Vec<i32>,
 }
 
 impl Inputs {
-    /// Makes room for `rows` vectors of `columns` numbers.
+    /// Makes room for `rows` rows of `columns` numbers.
     pub fn resize(&mut self, rows: usize, columns: usize) {
         self.values.resize(rows * columns, 0.0);
         self.codes.resize(rows * columns, 0);
-        self.scales.resize(rows * columns / GROUP, 0.0);
-        self.sums.resize(rows * columns / GROUP, 0);
-    }
-
-    /// Quantises what `values` holds, where a matrix among `readers` wants that.
-    pub fn quantise(&mut self, isa: Isa, readers: &[&Matrix]) {
-        if readers.iter().any(|m| matches!(m.form, Form::Codes(_))) {
-            kernels::quantise(isa, &self.values, &mut self.codes, &mut self.scales, &mut self.sums);
-        }
+        self.scales.resize(rows * (columns / GROUP), 0.0);
+        self.sums.resize(rows * (columns / GROUP), 0);
     }
 }
 
+thread_local! {
+    /// A second product beside the first, for gates.
+    static BESIDE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Matrix {
-    /// Packs a tensor's bytes. `rows` and `columns` are what the architecture expects.
+    /// Packs rows of a tensor's bytes. `columns` is what the architecture expects; `transposed` says that the tensor is
+    /// stored as `[inputs][outputs]`.
     ///
     /// # Errors
-    /// The tensor has another shape, or cannot be read.
-    pub fn pack(name: &str, info: &TensorInfo, bytes: &[u8], rows: usize, columns: usize) -> Result<Self, EngineError> {
-        let expected: &[usize] = &[columns, rows];
+    /// The tensor has another shape.
+    pub fn pack(
+        name: &str,
+        info: &TensorInfo,
+        bytes: &[u8],
+        rows: Rows,
+        columns: usize,
+        transposed: bool,
+    ) -> Result<Self, EngineError> {
+        let expected = if transposed { [rows.stored, columns] } else { [columns, rows.stored] };
         if info.dims != expected {
             return Err(EngineError::Damaged(format!("tensor `{name}` is {:?}, not {expected:?}", info.dims)));
         }
         let form = match info.kind {
-            TensorKind::Q4_0 | TensorKind::Q4_1 | TensorKind::Q5_0 | TensorKind::Q5_1 | TensorKind::Q8_0 => {
+            TensorKind::Q4_0 | TensorKind::Q4_1 | TensorKind::Q5_0 | TensorKind::Q5_1 | TensorKind::Q8_0
+                if !transposed =>
+            {
                 Form::Codes(pack_codes(info.kind, bytes, rows, columns))
             }
-            _ => Form::Float(pack_floats(&floats(name, info, bytes)?, rows, columns)),
+            _ => Form::Float(pack_floats(&floats(info, bytes), rows, columns, transposed)),
         };
-        Ok(Self { rows, columns, form })
+        Ok(Self { rows: rows.made(), columns, form })
     }
 
     /// Panels of 16 rows, the last one filled up with zeros.
     pub fn panels(&self) -> usize {
         self.rows.div_ceil(LANES)
+    }
+
+    /// Whether inputs are wanted quantised.
+    pub fn wants_codes(&self) -> bool {
+        matches!(self.form, Form::Codes(_))
     }
 
     /// Writes row `index` as numbers.
@@ -124,67 +180,91 @@ impl Matrix {
             }
         }
     }
+}
 
-    /// Products of several matrices with the same inputs: `out` is `[panel of the first, then of the next …][row][16]`.
-    pub fn multiply(pool: &Pool, isa: Isa, matrices: &[&Self], x: &Inputs, rows: usize, out: &mut Vec<f32>) {
-        let panels: usize = matrices.iter().map(|m| m.panels()).sum();
+impl Linear {
+    /// `out[row][16]` of one panel.
+    fn panel(&self, isa: Isa, index: usize, x: &Inputs, out: &mut [f32]) {
+        self.matrix.panel(isa, index, x, out);
+        if let Some(bias) = self.bias.get(index * LANES..(index + 1) * LANES) {
+            for row in out.chunks_exact_mut(LANES) {
+                for (y, b) in row.iter_mut().zip(bias) {
+                    *y += b;
+                }
+            }
+        }
+    }
+
+    /// Several products of the same inputs: `out` is `[panel of the first, then of the next …][row][16]`.
+    pub fn multiply(pool: &Pool, isa: Isa, all: &[&Self], x: &Inputs, rows: usize, out: &mut Vec<f32>) {
+        let panels: usize = all.iter().map(|m| m.matrix.panels()).sum();
         out.resize(panels * rows * LANES, 0.0);
         pool.chunks(out, rows * LANES, |mut index, out| {
-            for m in matrices {
-                if index < m.panels() {
+            for m in all {
+                if index < m.matrix.panels() {
                     return m.panel(isa, index, x, out);
                 }
-                index -= m.panels();
+                index -= m.matrix.panels();
             }
+        });
+    }
+
+    /// `out = activate(self x)` panel by panel, or `activate(gate x) * (self x)` where there is a gate. `activate` gets the
+    /// outputs of a panel, and those of `self` beside them where there is a gate.
+    pub fn multiply_gated(
+        &self,
+        pool: &Pool,
+        isa: Isa,
+        gate: Option<&Self>,
+        x: &Inputs,
+        rows: usize,
+        out: &mut Vec<f32>,
+        activate: impl Fn(&mut [f32], Option<&[f32]>) + Sync,
+    ) {
+        out.resize(self.matrix.panels() * rows * LANES, 0.0);
+        pool.chunks(out, rows * LANES, |index, out| match gate {
+            None => {
+                self.panel(isa, index, x, out);
+                activate(out, None);
+            }
+            Some(gate) => BESIDE.with_borrow_mut(|up| {
+                up.resize(out.len(), 0.0);
+                gate.panel(isa, index, x, out);
+                self.panel(isa, index, x, up);
+                activate(out, Some(up));
+            }),
         });
     }
 }
 
 /// The numbers of a tensor.
-///
-/// # Errors
-/// The bytes cannot be read as the tensor's kind.
-pub fn floats(name: &str, info: &TensorInfo, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
-    let kind = match info.kind {
-        TensorKind::F32 => return Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        TensorKind::F16 => return Ok(halves(bytes, |b| half::f16::from_bits(b).to_f32())),
-        TensorKind::Bf16 => return Ok(halves(bytes, |b| half::bf16::from_bits(b).to_f32())),
-        TensorKind::Q4_0 => GgmlDType::Q4_0,
-        TensorKind::Q4_1 => GgmlDType::Q4_1,
-        TensorKind::Q5_0 => GgmlDType::Q5_0,
-        TensorKind::Q5_1 => GgmlDType::Q5_1,
-        TensorKind::Q8_0 => GgmlDType::Q8_0,
-        TensorKind::Q2K => GgmlDType::Q2K,
-        TensorKind::Q3K => GgmlDType::Q3K,
-        TensorKind::Q4K => GgmlDType::Q4K,
-        TensorKind::Q5K => GgmlDType::Q5K,
-        TensorKind::Q6K => GgmlDType::Q6K,
-    };
-    let dims: Vec<usize> = info.dims.iter().rev().copied().collect();
-    let read = || {
-        let tensor = ggml_file::qtensor_from_ggml(kind, bytes, dims, &Device::Cpu)?;
-        tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()
-    };
-    read().map_err(|e| EngineError::Damaged(format!("tensor `{name}`: {e}")))
+pub fn floats(info: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
+    match info.kind {
+        TensorKind::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        TensorKind::F16 => halves(bytes, |b| half::f16::from_bits(b).to_f32()),
+        TensorKind::Bf16 => halves(bytes, |b| half::bf16::from_bits(b).to_f32()),
+        kind => blocks::numbers(kind, bytes),
+    }
 }
 
 fn halves(bytes: &[u8], widen: impl Fn(u16) -> f32) -> Vec<f32> {
     bytes.as_chunks::<2>().0.iter().map(|b| widen(u16::from_le_bytes(*b))).collect()
 }
 
-fn pack_floats(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut out = vec![0.0; rows.div_ceil(LANES) * columns * LANES];
-    for (r, row) in values.chunks_exact(columns).enumerate() {
-        let panel = &mut out[(r / LANES) * columns * LANES..];
-        for (c, v) in row.iter().enumerate() {
-            panel[c * LANES + r % LANES] = *v;
+fn pack_floats(values: &[f32], rows: Rows, columns: usize, transposed: bool) -> Vec<f32> {
+    let mut out = vec![0.0; rows.made().div_ceil(LANES) * columns * LANES];
+    for (from, to) in rows.places() {
+        let panel = &mut out[(to / LANES) * columns * LANES..];
+        for c in 0..columns {
+            let at = if transposed { c * rows.stored + from } else { from * columns + c };
+            panel[c * LANES + to % LANES] = values[at];
         }
     }
     out
 }
 
 /// Packs ggml's blocks of 32: half-precision scale, minimum where the type has one, fifth bits, codes.
-fn pack_codes(kind: TensorKind, bytes: &[u8], rows: usize, columns: usize) -> Panels {
+fn pack_codes(kind: TensorKind, bytes: &[u8], rows: Rows, columns: usize) -> Panels {
     let (codes, offset) = match kind {
         TensorKind::Q4_0 => (Codes::Four, 8),
         TensorKind::Q4_1 => (Codes::Four, 0),
@@ -194,7 +274,8 @@ fn pack_codes(kind: TensorKind, bytes: &[u8], rows: usize, columns: usize) -> Pa
     };
     let has_minimum = matches!(kind, TensorKind::Q4_1 | TensorKind::Q5_1);
     let groups = columns / GROUP;
-    let count = rows.div_ceil(LANES) * groups;
+    let count = rows.made().div_ceil(LANES) * groups;
+    // Rows that fill up have scale 0.
     let mut out = Panels {
         codes,
         columns,
@@ -204,8 +285,9 @@ fn pack_codes(kind: TensorKind, bytes: &[u8], rows: usize, columns: usize) -> Pa
         minima: vec![0; if has_minimum { count * LANES } else { 0 }],
     };
     let block = kind.block().1;
-    for (index, block) in bytes.chunks_exact(block).take(rows * groups).enumerate() {
-        let (row, group) = (index / groups, index % groups);
+    let blocks = rows.places().flat_map(|(from, to)| (0..groups).map(move |g| (from * groups + g, to, g)));
+    for (index, row, group) in blocks {
+        let block = &bytes[index * block..(index + 1) * block];
         let (at, lane) = ((row / LANES) * groups + group, row % LANES);
         out.scales[at * LANES + lane] = u16::from_le_bytes([block[0], block[1]]);
         let mut rest = &block[2..];
@@ -246,9 +328,9 @@ fn five_bits(rest: &[u8]) -> [u8; GROUP] {
 mod tests {
     use super::*;
 
-    /// Rows read from the panels are the numbers that another reader of these blocks gives.
+    /// Rows read from the panels are the numbers that the blocks hold.
     #[test]
-    fn packed_blocks_mean_what_candle_reads() {
+    fn packed_blocks_mean_what_they_held() {
         const KINDS: [TensorKind; 5] =
             [TensorKind::Q4_0, TensorKind::Q4_1, TensorKind::Q5_0, TensorKind::Q5_1, TensorKind::Q8_0];
         let (rows, columns) = (19, 96);
@@ -261,9 +343,9 @@ mod tests {
                 // The scale, and the minimum in its place, are kept finite.
                 *byte = if i % size == 1 || i % size == 3 { (state >> 24) as u8 & 0xbf } else { (state >> 24) as u8 };
             }
-            let info = TensorInfo { dims: vec![columns, rows], kind, offset: 0, bytes: bytes.len() as u64 };
-            let wanted = floats("t", &info, &bytes).unwrap();
-            let matrix = Matrix::pack("t", &info, &bytes, rows, columns).unwrap();
+            let info = TensorInfo { dims: vec![columns, rows], kind, offset: 0, bytes: bytes.len() as u64, file: 0 };
+            let wanted = floats(&info, &bytes);
+            let matrix = Matrix::pack("t", &info, &bytes, Rows::all(rows), columns, false).unwrap();
             assert!(wanted.iter().all(|w| w.is_finite()));
             let mut row = vec![0.0; columns];
             for (r, wanted) in wanted.chunks_exact(columns).enumerate() {

@@ -223,7 +223,8 @@ impl Local {
         let kind = match error {
             EngineError::Io(_) | EngineError::Damaged(_) | EngineError::Unsupported(_) => ErrorKind::Weights,
             EngineError::Prompt(_) => ErrorKind::Prompt,
-            EngineError::NotFinite => ErrorKind::Broken,
+            EngineError::Memory(_) => ErrorKind::Weights,
+            EngineError::Full | EngineError::NotFinite => ErrorKind::Broken,
             EngineError::Stopped => ErrorKind::Cancelled,
         };
         ProviderError::new(kind, format!("`{}`: {error}", self.model))
@@ -330,7 +331,7 @@ impl Provider for Local {
     fn caps(&self) -> Caps {
         let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
         let context = service.as_ref().map(|s| s.description.shape.context as u64);
-        Caps { concurrency: 1, context }
+        Caps { concurrency: crate::engine::MOST_ACTIVE, context }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared, ProviderError> {
@@ -396,7 +397,7 @@ impl Provider for Local {
                         sink.text(&piece).await?;
                         text.push_str(&piece);
                     }
-                    Piece::Done { tokens: count, stopped } => {
+                    Piece::Done { tokens: count, stopped, .. } => {
                         return Ok(Answer {
                             text,
                             reasoning: None,

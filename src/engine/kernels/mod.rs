@@ -7,14 +7,22 @@
 
 #![allow(unsafe_code, reason = "the one place for intrinsics and for slices that threads share")]
 
+mod attention;
 mod dots;
 mod floats;
+mod functions;
+mod lanes;
+mod norms;
 mod pool;
 #[cfg(test)]
 mod tests;
 
+pub use attention::{HeadPages, PAGE, Seen, attend};
 pub use dots::{Activations, Codes, GROUP, Panels};
-pub use pool::Pool;
+pub use floats::{float_panel, quantise, rope};
+pub use functions::{bend, exp, gelu_all, gelu_times, silu_all, silu_times};
+pub use norms::{layer_norm, rms_norm};
+pub use pool::{Pool, RowSlices};
 
 /// Outputs side by side: rows of a panel, keys of a block.
 pub const LANES: usize = 16;
@@ -99,5 +107,3 @@ macro_rules! dispatch {
     };
 }
 use dispatch;
-
-pub use floats::{attend, exp, float_panel, quantise, rms_norm, rope, silu_times};

@@ -1,6 +1,7 @@
 //! Threads that share the chunks of a slice. They take whole outputs and never split a sum, so their number cannot
 //! change a result. Waiting spins for a bounded time and then sleeps, so that a busy machine is not made busier.
 
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -148,6 +149,80 @@ impl Pool {
         self.shared.wake.notify_all();
         let _withdraw = Withdraw(&self.shared);
         task();
+    }
+}
+
+/// Slices that are cut into as many chunks each, one chunk of each a row.
+pub struct RowSlices<'a> {
+    /// The residual stream.
+    pub stream: &'a mut [f32],
+    /// Inputs of the next product.
+    pub values: &'a mut [f32],
+    /// Their codes.
+    pub codes: &'a mut [i8],
+    /// Scales of the codes.
+    pub scales: &'a mut [f32],
+    /// Sums of the codes.
+    pub sums: &'a mut [i32],
+}
+
+impl Pool {
+    /// Calls `each` with every row's chunk of all slices. A slice's length is `count` times the width of its chunks.
+    pub fn rows(&self, count: usize, slices: RowSlices<'_>, each: impl Fn(usize, RowSlices<'_>) + Sync) {
+        let stream = Chunks::new(slices.stream, count);
+        let values = Chunks::new(slices.values, count);
+        let codes = Chunks::new(slices.codes, count);
+        let scales = Chunks::new(slices.scales, count);
+        let sums = Chunks::new(slices.sums, count);
+        let one = |i: usize| {
+            // SAFETY: every index is taken by one thread, once, and the slices outlive this call.
+            let row = unsafe {
+                RowSlices {
+                    stream: stream.get(i),
+                    values: values.get(i),
+                    codes: codes.get(i),
+                    scales: scales.get(i),
+                    sums: sums.get(i),
+                }
+            };
+            each(i, row);
+        };
+        if self.workers.is_empty() || count < 2 {
+            return (0..count).for_each(one);
+        }
+        let next = AtomicUsize::new(0);
+        let batch = (count / (self.threads() * 4)).max(1);
+        self.run(&|| {
+            loop {
+                let from = next.fetch_add(batch, Ordering::Relaxed);
+                if from >= count {
+                    break;
+                }
+                (from..(from + batch).min(count)).for_each(&one);
+            }
+        });
+    }
+}
+
+/// A slice in chunks of equal width.
+struct Chunks<'a, T> {
+    base: Base<T>,
+    width: usize,
+    count: usize,
+    _slice: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> Chunks<'a, T> {
+    fn new(slice: &'a mut [T], count: usize) -> Self {
+        let width = slice.len().checked_div(count).unwrap_or(0);
+        Self { base: Base(slice.as_mut_ptr()), width, count, _slice: PhantomData }
+    }
+
+    /// SAFETY: no two chunks of the same index may be alive.
+    unsafe fn get(&self, index: usize) -> &'a mut [T] {
+        assert!(index < self.count);
+        // SAFETY: `width * count` is at most the slice's length, and the caller takes an index once.
+        unsafe { std::slice::from_raw_parts_mut(self.base.0.add(index * self.width), self.width) }
     }
 }
 

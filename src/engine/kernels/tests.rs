@@ -108,20 +108,72 @@ fn float_operations_agree() {
 
 #[test]
 fn attention_agrees_in_tiles_and_rows() {
-    let (width, first, count) = (32, 27, 8);
-    let keys = numbers(1, 48 * width);
-    let values = numbers(2, 48 * width);
+    let (width, first, count) = (32, 67, 8);
+    let size = 2 * 2 * PAGE * width;
+    let arena = numbers(1, 4 * size);
     let q = numbers(3, count * width);
-    let mut scores = vec![0.0; count * 48];
-    let mut rows = vec![0.0; count * width];
-    for i in 0..count {
-        let at = i * width..(i + 1) * width;
-        attend::<1>(Isa::Scalar, &q[at.clone()], &keys, &values, width, first + i, &mut scores, &mut rows[at]);
+    // Rows before and behind each other, and one that sees a window alone.
+    let seen: Vec<Seen> = (0..count).map(|i| (if i == 5 { 40 } else { 0 }, first + i + 1)).collect();
+    for at in [0, size / 2] {
+        let kv = HeadPages { arena: &arena, pages: &[3, 0, 2], size, at, width };
+        for cap in [0.0, 20.0] {
+            let mut scores = vec![0.0; count * 3 * PAGE];
+            let mut rows = vec![0.0; count * width];
+            for i in 0..count {
+                let at = i * width..(i + 1) * width;
+                attend::<1>(Isa::Scalar, &q[at.clone()], &kv, &seen[i..], cap, &mut scores, &mut rows[at]);
+            }
+            for isa in Isa::available() {
+                let mut tile = vec![0.0; count * width];
+                attend::<8>(isa, &q, &kv, &seen, cap, &mut scores, &mut tile);
+                assert_eq!(bits(&rows), bits(&tile), "{isa:?}");
+            }
+        }
     }
+}
+
+#[test]
+fn attention_is_what_its_formula_says() {
+    let width = 16;
+    let size = 2 * PAGE * width;
+    let arena = numbers(1, 2 * size);
+    let q = numbers(3, width);
+    let kv = HeadPages { arena: &arena, pages: &[1, 0], size, at: 0, width };
+    let (mut scores, mut out) = (vec![0.0; 2 * PAGE], vec![0.0; width]);
+    attend::<1>(Isa::detect(), &q, &kv, &[(3, 50)], 0.0, &mut scores, &mut out);
+    let key = |j: usize, d: usize| {
+        let page = &arena[[1, 0][j / PAGE] * size..];
+        f64::from(page[(j % PAGE / 16) * width * 16 + d * 16 + j % 16])
+    };
+    let value = |j: usize, d: usize| f64::from(arena[[1, 0][j / PAGE] * size + PAGE * width + j % PAGE * width + d]);
+    let p: Vec<f64> = (3..50).map(|j| (0..width).map(|d| f64::from(q[d]) * key(j, d)).sum::<f64>().exp()).collect();
+    for (d, got) in out.iter().enumerate() {
+        let exact: f64 = (3..50).map(|j| p[j - 3] * value(j, d)).sum::<f64>() / p.iter().sum::<f64>();
+        assert!((f64::from(*got) - exact).abs() < 1e-5, "{got} and {exact}");
+    }
+}
+
+#[test]
+fn functions_are_close() {
+    for i in -80_000..80_000 {
+        let x = i as f32 * 2.5e-4;
+        let (got, exact) = (f64::from(functions::tanh(x)), f64::from(x).tanh());
+        assert!((got - exact).abs() <= 5e-7 * exact.abs(), "tanh({x}) is {got}, not {exact}");
+    }
+    assert!(functions::tanh(f32::NAN).is_nan() && functions::gelu(f32::NAN).is_nan());
+    assert!((functions::gelu(1.0) - 0.841_191_99).abs() < 1e-6);
     for isa in Isa::available() {
-        let mut tile = vec![0.0; count * width];
-        attend::<8>(isa, &q, &keys, &values, width, first, &mut scores, &mut tile);
-        assert_eq!(bits(&rows), bits(&tile), "{isa:?}");
+        let x = numbers(9, 100);
+        let of = |isa: Isa| {
+            let (mut a, mut b, mut c) = (x.clone(), x.clone(), vec![0.0; 100]);
+            gelu_times(isa, &mut a, &x);
+            bend(isa, &mut b, 0.5);
+            layer_norm(isa, &x, &a, &b, 1e-5, &mut c);
+            gelu_all(isa, &mut a);
+            silu_all(isa, &mut b);
+            [bits(&a), bits(&b), bits(&c)]
+        };
+        assert_eq!(of(Isa::Scalar), of(isa), "{isa:?}");
     }
 }
 
