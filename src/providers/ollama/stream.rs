@@ -188,8 +188,8 @@ fn without_bytes(token: &Json) -> Json {
     token
 }
 
-/// An error in place of the next piece: the status was 200 before the server knew.
-fn error_line(json: &Json, began: bool, server: &Server) -> ProviderError {
+/// An error in place of the next piece, or of the whole answer: the status was 200 before the server knew.
+pub fn error_line(json: &Json, began: bool, server: &Server) -> ProviderError {
     let text = ErrorText::from_json(json);
     if let Some(error) = errors::context_overflow(&text, server) {
         return error;
