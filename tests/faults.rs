@@ -329,7 +329,7 @@ fn pinged(honest: &Answer) -> Reply {
 /// Everything that may be missing is there, and null.
 fn nulls(honest: &Answer) -> Reply {
     let more = |piece: &String| {
-        let (mark, text) = if piece.starts_with("data: ") { ("data: ", &piece[6..]) } else { ("", piece.as_str()) };
+        let (mark, text) = piece.strip_prefix("data: ").map_or(("", piece.as_str()), |text| ("data: ", text));
         let Ok(mut json) = serde_json::from_str::<Json>(text) else { return piece.clone() };
         let fields = [
             "error",
