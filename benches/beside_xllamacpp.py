@@ -6,8 +6,8 @@
 
 The server listens on loopback, in this process. Each check runs the program on a chain of its own and looks at what it
 prints: a streamed chat, one that does not stream, a raw prompt, an answer held to a type, a prompt that is too long,
-control tokens in a value, a wrong key, and ten prompts twice with `repeatable: true`. Ends with status 1 where a check
-fails.
+control tokens in a value, a wrong key, vectors from a server that pools and from one that does not, and ten prompts
+twice with `repeatable: true`. Ends with status 1 where a check fails.
 """
 
 import argparse
@@ -24,7 +24,7 @@ KEY = "sesame-for-tests"
 WORDS = "potato anchor violin harbour planet mirror needle saddle walnut umbrella".split()
 
 
-def serve(model, keys=()):
+def serve(model, keys=(), pooling=None):
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.model_alias = {"smollm2"}
@@ -35,20 +35,23 @@ def serve(model, keys=()):
     params.api_keys = list(keys)
     params.warmup = False
     params.port = 0
+    if pooling is not None:
+        params.embedding = True
+        params.pooling_type = pooling
     return xllamacpp.Server(params)
 
 
 class Chains:
     """The program, run on chains that speak to the server."""
 
-    def __init__(self, program, address, open_address, folder):
+    def __init__(self, program, addresses, folder):
         self.program, self.folder = os.path.abspath(program), pathlib.Path(folder)
-        self.addresses = {"URL": address, "OPEN": open_address}
+        self.addresses = addresses
 
     def run(self, model, chain, *arguments, key=KEY):
         """Status, standard output and standard error."""
         for name, address in self.addresses.items():
-            model = model.replace(name, json.dumps(address))
+            model, chain = model.replace(name, json.dumps(address)), chain.replace(name, json.dumps(address))
         source = f"secret KEY\nmodel m = {model}\n{chain}\n"
         path = self.folder / "case.chain"
         path.write_text(source)
@@ -118,6 +121,36 @@ def wrong_key(chains):
     return status != 0 and "(401)" in err and "wrong-key" not in out + err, (out, err)
 
 
+EMBEDDER = 'embedder e = openai("smollm2", base_url: {}, dialect: "llama-server"{})\n'
+
+
+def vectors(chains):
+    texts = '{{ ["a potato is a tuber", "a tuber, the potato", "the stock market fell"] }}'
+    made = []
+    for form in ("", ', encoding_format: "base64"'):
+        chain = EMBEDDER.format("POOLED", form) + f"chain main = {texts} | embed(e)"
+        status, out, err = chains.run("fake(echo: true)", chain, "--json")
+        if status != 0:
+            return False, (out, err)
+        made.append(json.loads(out))
+    apart = max(abs(x - y) for one, other in zip(*made) for x, y in zip(one, other))
+    like, unlike = (sum(x * y for x, y in zip(made[0][0], made[0][at])) for at in (1, 2))
+    good = len(made[0]) == 3 and len(made[0][0]) == 576 and apart < 1e-5 and like > unlike
+    return good, (f"{len(made[0][0])} numbers, alike {like:.2f}, not alike {unlike:.2f}",)
+
+
+def vectors_of_tokens(chains):
+    chain = EMBEDDER.format("TOKENS", "") + 'chain main = "a potato" | embed(e)'
+    status, out, err = chains.run("fake(echo: true)", chain)
+    return status != 0 and "--pooling mean" in err and not out, (out, err)
+
+
+def no_vectors(chains):
+    chain = EMBEDDER.format("OPEN", "") + 'chain main = "a potato" | embed(e)'
+    status, out, err = chains.run("fake(echo: true)", chain)
+    return status != 0 and "--embeddings" in err and not out, (out, err)
+
+
 def repeats(chains):
     chain = f"chain main = {{{{ {json.dumps(WORDS)} }}}} | each(\"What is a {{{{ input }}}}?\" | m | text)"
     model = OPENAI.format("max_tokens: 24, repeatable: true").replace("temperature: 0, seed: 1, ", "temperature: 0.9, ")
@@ -126,7 +159,8 @@ def repeats(chains):
     return runs[0][0] == 0 and same and len(json.loads(runs[0][1])) == len(WORDS), (runs[0][1][:300], runs[0][2])
 
 
-CHECKS = [chat, whole, raw, typed, typed_without_dialect, listed, too_long, control, wrong_key, repeats]
+CHECKS = [chat, whole, raw, typed, typed_without_dialect, listed, too_long, control, wrong_key, vectors, vectors_of_tokens, no_vectors,
+          repeats]
 
 
 def main():
@@ -134,10 +168,16 @@ def main():
     arguments.add_argument("model", help="a GGUF file of smollm2:135m")
     arguments.add_argument("--program", default="target/release/chainrun")
     given = arguments.parse_args()
-    server, open_server = serve(given.model, [KEY]), serve(given.model)
+    pools = xllamacpp.llama_pooling_type
+    servers = {
+        "URL": serve(given.model, [KEY]),
+        "OPEN": serve(given.model),
+        "POOLED": serve(given.model, pooling=pools.LLAMA_POOLING_TYPE_MEAN),
+        "TOKENS": serve(given.model, pooling=pools.LLAMA_POOLING_TYPE_NONE),
+    }
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        chains = Chains(given.program, server.listening_address, open_server.listening_address, folder)
+        chains = Chains(given.program, {name: server.listening_address for name, server in servers.items()}, folder)
         for check in CHECKS:
             good, seen = check(chains)
             failed += not good

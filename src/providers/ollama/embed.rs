@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use super::errors;
 use super::link::Link;
 use super::options;
+use super::stream;
 use crate::config::Context;
 use crate::event::Sink;
 use crate::net::BaseUrl;
@@ -210,10 +211,14 @@ impl OllamaEmbedder {
         }
         let limit = (texts.len() + 1) * VECTOR;
         let body = response.body(limit).await.map_err(|f| errors::from_failure(f, server))?;
-        serde_json::from_slice(&body).map_err(|e| {
+        let json: Json = serde_json::from_slice(&body).map_err(|e| {
             let message = format!("Ollama at {} sent what is no answer of embeddings: {e}", server.base);
             ProviderError::new(ErrorKind::Broken, message)
-        })
+        })?;
+        match json.get("error").is_some_and(|e| !e.is_null()) {
+            true => Err(stream::error_line(&json, false, server)),
+            false => Ok(json),
+        }
     }
 
     fn embeddings(&self, json: &Json, vectors: Option<Vec<Vec<f32>>>) -> Result<Embeddings, ProviderError> {

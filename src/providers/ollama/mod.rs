@@ -7,6 +7,8 @@ mod errors;
 pub mod library;
 mod link;
 mod options;
+#[cfg(test)]
+mod recorded_tests;
 mod repeatable;
 mod shown;
 mod stream;

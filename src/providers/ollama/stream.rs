@@ -32,32 +32,59 @@ pub struct Received {
 /// The stream breaks off, holds an error or no JSON, or gets too large.
 pub async fn read(response: &mut Response, sink: &mut Sink, server: &Server) -> Result<Received, ProviderError> {
     let limit = usize::try_from(sink.max_bytes()).unwrap_or(usize::MAX).max(LEAST_LINE);
-    let mut lines = Lines::new(limit);
-    let mut received = Received::default();
+    let mut reader = Reader::new(server, limit);
     loop {
-        let piece = match response.chunk().await {
-            Ok(piece) => piece,
-            Err(failure) => return Err(errors::broke_off(failure, &received, sink.began(), server)),
-        };
-        let at_end = piece.is_none();
-        if let Some(piece) = piece {
-            lines.push(piece.as_ref());
+        match response.chunk().await {
+            Ok(Some(piece)) => {
+                if reader.push(piece.as_ref(), sink).await? {
+                    return Ok(reader.received);
+                }
+            }
+            Ok(None) => return reader.end(sink).await,
+            Err(failure) => return Err(errors::broke_off(failure, &reader.received, sink.began(), server)),
         }
-        while let Some(line) = lines.next_line().map_err(|e| bad_line(&e, server))? {
-            received.take(&line, sink, server).await?;
-            if received.end.is_some() {
-                return Ok(received);
+    }
+}
+
+/// Reads an answer from the pieces in which its body comes, wherever they are cut.
+pub struct Reader<'a> {
+    server: &'a Server,
+    lines: Lines,
+    received: Received,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of lines of at most `limit` bytes.
+    pub fn new(server: &'a Server, limit: usize) -> Self {
+        Self { server, lines: Lines::new(limit), received: Received::default() }
+    }
+
+    /// Takes the next piece; whether the answer is whole.
+    ///
+    /// # Errors
+    /// It holds an error or no JSON, or gets too large.
+    pub async fn push(&mut self, piece: &[u8], sink: &mut Sink) -> Result<bool, ProviderError> {
+        self.lines.push(piece);
+        while let Some(line) = self.lines.next_line().map_err(|e| bad_line(&e, self.server))? {
+            self.received.take(&line, sink, self.server).await?;
+            if self.received.end.is_some() {
+                return Ok(true);
             }
         }
-        if at_end {
-            if let Some(line) = lines.finish().map_err(|e| bad_line(&e, server))? {
-                received.take_last(&line, sink, server).await?;
-            }
-            return if received.end.is_some() {
-                Ok(received)
-            } else {
-                Err(errors::early_end(&received, sink.began(), server))
-            };
+        Ok(false)
+    }
+
+    /// The end of the body, and with it the answer.
+    ///
+    /// # Errors
+    /// The answer is not whole.
+    pub async fn end(mut self, sink: &mut Sink) -> Result<Received, ProviderError> {
+        if let Some(line) = self.lines.finish().map_err(|e| bad_line(&e, self.server))? {
+            self.received.take_last(&line, sink, self.server).await?;
+        }
+        match self.received.end {
+            Some(_) => Ok(self.received),
+            None => Err(errors::early_end(&self.received, sink.began(), self.server)),
         }
     }
 }
@@ -161,8 +188,8 @@ fn without_bytes(token: &Json) -> Json {
     token
 }
 
-/// An error in place of the next piece: the status was 200 before the server knew.
-fn error_line(json: &Json, began: bool, server: &Server) -> ProviderError {
+/// An error in place of the next piece, or of the whole answer: the status was 200 before the server knew.
+pub fn error_line(json: &Json, began: bool, server: &Server) -> ProviderError {
     let text = ErrorText::from_json(json);
     if let Some(error) = errors::context_overflow(&text, server) {
         return error;
