@@ -16,8 +16,8 @@ use super::reports;
 use super::run_log::RunLog;
 use super::selection::{Shard, budget, files, selected, unknown_tags};
 use super::test_files::of_file;
-use super::{INTERRUPTED, WRONG, load, recordings, verdicts};
-use crate::config::Context;
+use super::{INTERRUPTED, WRONG, configuration, recordings, verdicts};
+use crate::config::{Context, Prices};
 use crate::plan::testing::Test;
 use crate::source::Sources;
 use crate::testing::{
@@ -40,6 +40,7 @@ struct Tested {
     again: Again,
     recordings: Option<Rc<Recordings>>,
     redactions: Rc<[Redaction]>,
+    prices: Rc<Prices>,
 }
 
 impl Tested {
@@ -98,13 +99,14 @@ fn tested(
         });
         let full = context.cwd.join(&path);
         // A configuration that is not valid is told with the tests.
-        let redactions = load::redactions(&full, &mut sources).unwrap_or_default().into();
+        let configuration = configuration::of_file(&full, &mut sources).unwrap_or_default();
+        let (redactions, prices) = (configuration.redactions.into(), configuration.prices.into());
         wrong |= console.report(&found, &sources);
         let digests = tests.iter().map(|test| (test.name.clone(), reach.digest(test))).collect();
         let again = if wrong { Again::All } else { Again::of(args, &full, &reach, &tests, context).map_err(usage)? };
         again.tell(&tests, &reach, console);
         let shown = path.display().to_string();
-        all.push(Tested { shown, path: full, sources, tests, reach, digests, again, recordings, redactions });
+        all.push(Tested { shown, path: full, sources, tests, reach, digests, again, recordings, redactions, prices });
     }
     if wrong { Err(WRONG) } else { Ok((all, options, shard)) }
 }
@@ -240,6 +242,7 @@ async fn run(
             context,
             snapshots: &folders[at],
             recordings: file.recordings.clone(),
+            prices: &file.prices,
         };
         Runner { surroundings, options, spent: &spent, finished: &finished }
     };

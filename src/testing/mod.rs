@@ -4,6 +4,7 @@
 mod asking;
 mod case;
 mod clock;
+mod cost;
 mod log;
 mod observer;
 mod prepare;
@@ -12,6 +13,7 @@ mod redaction;
 mod runner;
 mod snapshot_names;
 mod snapshots;
+mod stand_ins;
 mod statistics;
 mod summary;
 mod verdict;

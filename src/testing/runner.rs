@@ -181,7 +181,7 @@ impl Runner<'_> {
         if let Some((runs, share)) = job.test.runs {
             let (passed, failed) = *group.borrow();
             if certain(share, u64::from(runs), passed, failed) != Certain::Open {
-                return self.spared(job);
+                return self.surroundings.record(job.test, job.case, job.run);
             }
         }
         let record = self.surroundings.run(job.test, job.case, job.run).await;
@@ -195,32 +195,6 @@ impl Runner<'_> {
         let swapped = &job.test.variants[job.case.variant].swapped;
         let swapped = swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect();
         (self.surroundings.file.to_owned(), job.test.name.clone(), job.case.row.clone(), swapped, job.run)
-    }
-
-    /// The record of a run that cannot change the verdict any more.
-    fn spared(&self, job: &Job<'_>) -> CaseRecord {
-        let swapped = &job.test.variants[job.case.variant].swapped;
-        CaseRecord {
-            file: self.surroundings.file.to_owned(),
-            test: job.test.name.clone(),
-            line: self.surroundings.sources.line_column(job.test.span).0,
-            number: job.case.number,
-            row: job.case.row.clone(),
-            swapped: swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
-            run: job.run,
-            status: Status::Spared,
-            seconds: 0.0,
-            output: None,
-            error: None,
-            checks: Vec::new(),
-            calls: 0,
-            replayed: 0,
-            vectors: 0,
-            called: None,
-            input_tokens: None,
-            output_tokens: None,
-            steps: Vec::new(),
-        }
     }
 }
 
