@@ -30,6 +30,7 @@ mod selection;
 mod telemetry;
 mod test;
 mod test_files;
+mod test_run;
 mod verdicts;
 
 use std::collections::BTreeMap;

@@ -33,7 +33,9 @@ impl Costs<'_> {
                 Some(tokens) => Ok(tokens),
                 // What costs nothing need not be counted.
                 None if price == 0.0 => Ok(0),
-                None => Err(Undecided::new(format!("a call of `{}` told no tokens, so its cost is unknown", config.name))),
+                None => {
+                    Err(Undecided::new(format!("a call of `{}` told no tokens, so its cost is unknown", config.name)))
+                }
             };
             amount += price.of(count(answer.usage.input, price.input)?, count(answer.usage.output, price.output)?);
         }

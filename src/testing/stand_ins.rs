@@ -71,11 +71,7 @@ pub(super) fn models(
             }
         }
     }
-    let making = Making {
-        stands_in: &|id| placed.get(&id.0).cloned(),
-        change: &|config| reseed(config, run),
-        lenient,
-    };
+    let making = Making { stands_in: &|id| placed.get(&id.0).cloned(), change: &|config| reseed(config, run), lenient };
     build_models_so(plan, &case.variables, context, &making)
 }
 

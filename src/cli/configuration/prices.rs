@@ -7,8 +7,7 @@ use crate::config::Price;
 use crate::config::tree::{Data, Key, Node};
 use crate::providers::{EMBEDDERS, PROVIDERS};
 
-pub const EXAMPLE: &str =
-    "write `prices: { currency: USD, openai: { gpt-4o-mini: { input: 0.15, output: 0.60 } } }`, each for a million tokens";
+pub const EXAMPLE: &str = "write `prices: { currency: USD, openai: { gpt-4o-mini: { input: 0.15, output: 0.60 } } }`, each for a million tokens";
 
 /// Reads the section.
 pub fn read(reader: &mut Reader<'_>, key: &Key, node: &Node, configuration: &mut Configuration) {

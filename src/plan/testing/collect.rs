@@ -5,10 +5,10 @@ use std::path::Path as FilePath;
 
 use super::asked::AskedChains;
 use super::mocks::{Mock, mock_value};
-use super::{claims, costs};
 use super::values::{Known, TestValue};
 use super::variants::{Plans, Swap};
 use super::{Rows, Test, Variant};
+use super::{claims, costs};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::library::Libraries;
 use crate::plan::lower::Settings;

@@ -94,7 +94,7 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
     let place = format!("{}:{}", record.file, record.line);
     let name = format!("\"{}\"", clean(&record.test));
     match verdict {
-        Verdict::Passed if test.warnings() == 0 && record.runs_pass.is_none() && test.choices().len() < 2 => return,
+        Verdict::Passed if is_plain(test) => return,
         Verdict::Passed => {
             let _ = writeln!(out, "{} {name} {}", paint.green("passed"), paint.faint(&place));
         }
@@ -116,6 +116,7 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
             let _ = writeln!(out, "{} {name} {}", paint.red("broken"), paint.faint(&place));
         }
     }
+    rows(out, test);
     grid(out, test, paint);
     let share = record.runs_pass.unwrap_or(1.0);
     for group in test.groups() {
@@ -145,6 +146,25 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
                 check(out, run, warning, paint);
             }
         }
+    }
+}
+
+/// Whether there is nothing to say of a test that passed.
+fn is_plain(test: &TestSummary) -> bool {
+    let counted = test.record.runs_pass.is_some() || test.record.rows_pass.is_some();
+    test.warnings() == 0 && !counted && test.choices().len() < 2
+}
+
+/// How many rows passed, and of each label.
+fn rows(out: &mut String, test: &TestSummary) {
+    let Some(share) = test.record.rows_pass else { return };
+    if let [choice] = test.choices().as_slice() {
+        let _ = writeln!(out, "  {} of {} rows passed; {:.0}% must", choice.passed, choice.all, share * 100.0);
+    }
+    let labels: Vec<String> =
+        test.labels().iter().map(|of| format!("{} {} of {}", clean(&of.name), of.met, of.all)).collect();
+    if !labels.is_empty() {
+        let _ = writeln!(out, "  by label: {}", labels.join(", "));
     }
 }
 
