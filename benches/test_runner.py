@@ -4,8 +4,8 @@
     cargo build --release
     python3 benches/test_runner.py [--rounds N] [--promptfoo FOLDER] [--version VERSION]
 
-Without --promptfoo, promptfoo is installed by npm into a folder that is thrown away; with it, FOLDER is where `npm install`
-was run. Both run the same tests: a prompt of one variable, a model that gives the prompt back (`echo` there, `fake(echo:
+Without --promptfoo, promptfoo is installed by npm into a folder that is thrown away, with the Node.js that it wants where
+this machine's is older; with it, FOLDER is where `npm install` was run. Both run the same tests: a prompt of one variable, a model that gives the prompt back (`echo` there, `fake(echo:
 true)` here), one assertion that the word stands in it. Measured are user and system time and the peak of memory of the whole
 process tree's largest process, in turn, round after round; printed are the medians and the ratios. promptfoo runs without its
 cache, its data base, telemetry and look for updates."""
@@ -24,6 +24,8 @@ BINARY = ROOT / "target" / "release" / "chainrun"
 QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_DISABLE_SHARING": "1",
          "PROMPTFOO_CACHE_ENABLED": "false", "PROMPTFOO_SELF_HOSTED": "1"}
 COUNTS = [1_000, 10_000]
+# The Node.js that promptfoo wants.
+NODE = 22
 CHAIN = '''model m = fake(echo: true)
 chain main(word: string) = "What is the meaning of {{ word }}?" | m | text
 test "says the word" from "words-%d.csv" as row {
@@ -62,7 +64,11 @@ def install(version):
         sys.exit("npm is missing: install Node.js, or name a folder with promptfoo by --promptfoo")
     folder = tempfile.mkdtemp(prefix="promptfoo-")
     (pathlib.Path(folder) / "package.json").write_text("{}\n", encoding="utf-8")
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", f"promptfoo@{version}"], cwd=folder, check=True)
+    packages = [f"promptfoo@{version}"]
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    if int(node.lstrip("v").split(".")[0]) < NODE:
+        packages.append(f"node@{NODE}")
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages], cwd=folder, check=True)
     return folder
 
 
@@ -77,12 +83,13 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         folder = pathlib.Path(work)
         inputs(folder)
-        environment = {"PATH": os.environ["PATH"], "HOME": work, "PROMPTFOO_CONFIG_DIR": work + "/promptfoo", **QUIET}
+        path = f"{theirs.parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {"PATH": path, "HOME": work, "PROMPTFOO_CONFIG_DIR": work + "/promptfoo", **QUIET}
         jobs = [("--version", [BINARY, "--version"], [theirs, "--version"], ".", ".")]
         for count in COUNTS:
             there = [theirs, "eval", "--no-cache", "--no-write", "--no-table", "--no-progress-bar", "-c", f"echo-{count}.json"]
             here = [BINARY, "test", f"echo-{count}.chain"]
-            jobs.append((f"{count:,} tests", here, there, "1 passed", str(count)))
+            jobs.append((f"{count:,} tests", here, there, "1 passed", f"Running {count} test cases"))
         figures = {}
         for number in range(args.rounds):
             for name, here, there, ours_say, they_say in jobs:
