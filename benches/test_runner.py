@@ -8,7 +8,8 @@ Without --promptfoo, promptfoo is installed by npm into a folder that is thrown 
 this machine's is older; with it, FOLDER is where `npm install` was run. Both run the same tests: a prompt of one variable, a model that gives the prompt back (`echo` there, `fake(echo:
 true)` here), one assertion that the word stands in it. Measured are user and system time and the peak of memory of the whole
 process tree's largest process, in turn, round after round; printed are the medians and the ratios. promptfoo runs without its
-cache, its data base, telemetry and look for updates."""
+cache, its data base, telemetry and look for updates. That all tests passed is known by the exit code: 100 there where one
+fails."""
 import argparse
 import json
 import os
@@ -89,7 +90,7 @@ def main():
         for count in COUNTS:
             there = [theirs, "eval", "--no-cache", "--no-write", "--no-table", "--no-progress-bar", "-c", f"echo-{count}.json"]
             here = [BINARY, "test", f"echo-{count}.chain"]
-            jobs.append((f"{count:,} tests", here, there, "1 passed", f"Running {count} test cases"))
+            jobs.append((f"{count:,} tests", here, there, "1 passed", "Starting evaluation"))
         figures = {}
         for number in range(args.rounds):
             for name, here, there, ours_say, they_say in jobs:

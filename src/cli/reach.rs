@@ -69,7 +69,8 @@ impl Reach {
         parts.extend(files.iter().map(|file| reach.file(file)));
         reach.common = joined(&parts);
         // Recordings are no part of the digest: a run that goes on after a kill recorded some of its calls already.
-        reach.all.files.insert(Tape::path_of(path));
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        reach.all.files.insert(Tape::path_of(&real));
         reach
     }
 

@@ -68,7 +68,9 @@ pub fn read(file: FileId, text: &str) -> Result<Node, (Span, String)> {
             let error = error.without_snippet();
             let place = error.location().map_or(whole, |at| span(at, file, text).unwrap_or(whole));
             let message = error.to_string();
-            Err((place, message.lines().next().unwrap_or_default().to_owned()))
+            let line = message.lines().next().unwrap_or_default();
+            // The place is shown by its caret.
+            Err((place, line.split(" at line ").next().unwrap_or_default().to_owned()))
         }
     }
 }
@@ -164,10 +166,22 @@ fn node(raw: Spanned<Raw>, outer: Span, file: FileId, text: &str) -> Node {
     Node { data, span }
 }
 
+/// The byte where a line and column begin, which are counted from 1 in characters.
+fn offset(location: Location, text: &str) -> Option<usize> {
+    let (line, column) = (usize::try_from(location.line()).ok()?, usize::try_from(location.column()).ok()?);
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let rest = text.get(before..)?;
+    let within = rest.char_indices().nth(column.checked_sub(1)?).map_or(rest.len(), |(at, _)| at);
+    Some(before + within)
+}
+
 /// The place of what the reader found, cut to its line.
 fn span(location: Location, file: FileId, text: &str) -> Option<Span> {
-    let start = usize::try_from(location.span().byte_offset()?).ok()?;
-    let length = usize::try_from(location.span().byte_len()?).ok()?;
+    let start = match location.span().byte_offset() {
+        Some(offset) => usize::try_from(offset).ok()?,
+        None => offset(location, text)?,
+    };
+    let length = usize::try_from(location.span().byte_len().unwrap_or(1)).ok()?;
     let rest = text.get(start..)?;
     let line = rest.split(['\n', '\r']).next().unwrap_or_default();
     let length = length.clamp(1, line.len().max(1)).min(rest.len());

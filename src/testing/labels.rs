@@ -8,6 +8,9 @@ use super::summary::TestSummary;
 /// The most labels, and the most characters of one: what is more is no label.
 const MOST: (usize, usize) = (20, 40);
 
+/// Of each text: rows that met it, and all of its rows.
+type Counts<'c> = IndexMap<&'c str, (u64, u64)>;
+
 /// How many of the rows with a label met the expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
@@ -26,7 +29,7 @@ impl TestSummary {
         if self.record.rows_pass.is_none() {
             return Vec::new();
         }
-        let mut places: IndexMap<(usize, usize), IndexMap<&str, (u64, u64)>> = IndexMap::new();
+        let mut places: IndexMap<(usize, usize), Counts<'_>> = IndexMap::new();
         for case in self.cases.iter().filter(|case| case.status != Status::Spared) {
             for check in case.checks.iter().filter(|check| is_equality(check)) {
                 let counts = places.entry((check.line, check.column)).or_default();
@@ -35,7 +38,7 @@ impl TestSummary {
                 count.1 += 1;
             }
         }
-        let is_label = |counts: &IndexMap<&str, (u64, u64)>| {
+        let is_label = |counts: &Counts<'_>| {
             let short = |name: &str| !name.contains('\n') && name.chars().count() <= MOST.1;
             let again = counts.values().any(|(_, all)| *all > 1);
             (2..=MOST.0).contains(&counts.len()) && again && counts.keys().all(|name| short(name))

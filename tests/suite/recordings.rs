@@ -233,15 +233,18 @@ fn edited() -> Outcome {
     let temp = TempDir::new()?;
     let server = server();
     temp.write("t.chain", file(&server, TWO))?;
-    ensure(run(&temp, &[])?.code == Some(0), "the first run fails")?;
-    let done = run(&temp, &["--changed"])?;
+    // What is kept of a run lies in the user's folder.
+    let home = temp.path().join("home");
+    let run = |words: &[&str]| call(&temp)?.args(words).env("KEY", "s3cr3t").env("CHAINRUN_HOME", &home).run();
+    ensure(run(&[])?.code == Some(0), "the first run fails")?;
+    let done = run(&["--changed"])?;
     ensure(done.code == Some(4), done.out() + &done.err())?;
     let text = std::fs::read_to_string(temp.path().join(FILE))?;
     temp.write(FILE, text.replacen("answer", "reply", 1))?;
-    let done = run(&temp, &["--changed"])?;
+    let done = run(&["--changed"])?;
     ensure(done.code == Some(1) && done.out().contains("reply"), done.out() + &done.err())?;
     temp.write(FILE, text)?;
-    let done = run(&temp, &["--changed"])?;
+    let done = run(&["--changed"])?;
     ensure(done.code == Some(0), done.out() + &done.err())
 }
 

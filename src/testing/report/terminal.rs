@@ -135,7 +135,8 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
                 high * 100.0
             );
         }
-        let passed = group.verdict(share) == Verdict::Passed;
+        // What enough others outvoted is told by its count.
+        let passed = verdict == Verdict::Passed || group.verdict(share) == Verdict::Passed;
         // Of a case that ran many times, the first run that did not pass says enough.
         let first = group.runs.iter().find(|r| !matches!(r.status, Status::Passed | Status::Spared));
         if let (Some(run), false) = (first, passed) {
@@ -151,8 +152,9 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
 
 /// Whether there is nothing to say of a test that passed.
 fn is_plain(test: &TestSummary) -> bool {
-    let counted = test.record.runs_pass.is_some() || test.record.rows_pass.is_some();
-    test.warnings() == 0 && !counted && test.choices().len() < 2
+    let choices = test.choices();
+    let all = choices.iter().all(|choice| choice.passed == choice.all);
+    test.warnings() == 0 && test.record.runs_pass.is_none() && all && choices.len() < 2
 }
 
 /// How many rows passed, and of each label.
