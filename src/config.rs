@@ -1,9 +1,14 @@
 //! What a run is given from outside: environment, folders, clock, settings. `cli` makes the [`Context`] and hands it
 //! down; nothing else reads the environment or the clock.
 
+mod prices;
+pub mod tree;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+pub use prices::{EVERY, Price, Prices};
 
 /// Where a setting's value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

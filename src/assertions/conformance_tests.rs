@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::{Arguments, Facts, Group, Operator, Outcome, Subject, build, find};
+use super::{Arguments, Cost, Facts, Group, Operator, Outcome, Subject, build, find};
 use crate::value::Value;
 
 const ROWS: &str = include_str!("../../tests/data/assertions/promptfoo.jsonl");
@@ -149,7 +149,7 @@ impl<'r> Row<'r> {
         }
         let facts = Facts {
             seconds: self.json["latencyMs"].as_f64().map(|ms| ms / 1000.0),
-            cost: self.json["cost"].as_f64(),
+            cost: self.json["cost"].as_f64().map(|amount| Ok(Cost { amount, currency: "USD".to_owned() })),
             finish: self.json["finishReason"].as_str().map(str::to_owned),
             ..Facts::default()
         };

@@ -3,7 +3,7 @@
 //! A run that did not tell leaves its assertion undecided: nothing is guessed.
 
 use super::bound::{Bound, Limit, OPERATORS, Operator, Unit};
-use super::outcome::{Check, Facts, Outcome, Subject, Undecided};
+use super::outcome::{Check, Cost, Facts, Outcome, Subject, Undecided};
 use super::spec::{ArgumentKind, Arguments, AssertionSpec, BuildError, Part};
 use crate::value::Value;
 
@@ -62,7 +62,10 @@ pub static COST: AssertionSpec = AssertionSpec {
     doc: "the run cost so much, by the configured prices",
     argument: ArgumentKind::None,
     bound: Bound::Required { operators: OPERATORS, unit: Unit::Amount },
-    build: |arguments| measure("cost", "", Unit::Amount, arguments, |s| cost(s.facts)),
+    build: |arguments| {
+        let measured = measured("cost", "", Unit::Amount, arguments, |s| cost(s.facts).map(|cost| cost.amount))?;
+        Ok(Box::new(Costs(measured)))
+    },
 };
 
 /// The description of `calls`.
@@ -100,8 +103,20 @@ fn tokens(fact: Option<u64>, of: &str) -> Result<f64, Undecided> {
         .map_err(|e| e.help("not every server counts tokens; `words` counts the words of the text"))
 }
 
-fn cost(facts: &Facts) -> Result<f64, Undecided> {
-    told(facts.cost, "what it cost").map_err(|e| e.help("a cost needs a price for each model that the run asks"))
+fn cost(facts: &Facts) -> Result<Cost, Undecided> {
+    facts.cost.clone().unwrap_or_else(|| Err(Undecided::new("the run did not tell what it cost")))
+}
+
+/// A measure of cost, whose messages name the currency.
+struct Costs(Measured);
+
+impl Check for Costs {
+    fn check(&self, subject: &Subject<'_>) -> Result<Outcome, Undecided> {
+        let currency = cost(subject.facts)?.currency;
+        let outcome = self.0.check(subject)?;
+        let named = |text: &str| format!("{text} {currency}").trim_end().to_owned();
+        Ok(Outcome { actual: named(&outcome.actual), why: named(&outcome.why), ..outcome })
+    }
 }
 
 type Measure = fn(&Subject<'_>) -> Result<f64, Undecided>;
@@ -128,6 +143,16 @@ fn measure(
     arguments: &Arguments,
     measure: Measure,
 ) -> Result<Box<dyn Check>, BuildError> {
+    Ok(Box::new(measured(name, things, unit, arguments, measure)?))
+}
+
+fn measured(
+    name: &'static str,
+    things: &'static str,
+    unit: Unit,
+    arguments: &Arguments,
+    measure: Measure,
+) -> Result<Measured, BuildError> {
     let wanted = match (&arguments.value, arguments.limit(unit)) {
         (Some(Value::Int(n)), _) => Wanted::Exactly(*n),
         (_, Some(limit)) => Wanted::Within(limit),
@@ -139,7 +164,7 @@ fn measure(
         let always = if operator == Operator::Below { "nothing" } else { "everything" };
         return Err(BuildError::new(Part::Bound, format!("the bound {operator} 0 of `{name}` is met by {always}")));
     }
-    Ok(Box::new(Measured { name, things, unit, wanted, measure }))
+    Ok(Measured { name, things, unit, wanted, measure })
 }
 
 impl Check for Measured {
@@ -184,7 +209,7 @@ mod tests {
             seconds: Some(0.25),
             input_tokens: Some(10),
             output_tokens: Some(5),
-            cost: Some(0.002),
+            cost: Some(Ok(Cost { amount: 0.002, currency: "USD".to_owned() })),
             calls: Some(2),
             finish: None,
         };
@@ -195,6 +220,7 @@ mod tests {
         assert!(pass(&TOKENS_TOTAL, (Operator::AtLeast, 15.0)) && !pass(&TOKENS_TOTAL, (Operator::Above, 15.0)));
         assert!(pass(&COST, (Operator::AtMost, 0.002)));
         assert!(pass(&CALLS, (Operator::Below, 3.0)));
+        assert_eq!(with(&COST, (Operator::Below, 0.001), "", &facts).unwrap().why, "`cost` is 0.002 USD");
         assert_eq!(with(&LATENCY, (Operator::Below, 5.0), "", &facts).unwrap().actual, "250ms");
     }
 

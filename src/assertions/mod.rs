@@ -41,7 +41,8 @@ mod testing;
 
 pub use bound::{Bound, OPERATORS, Operator, Unit};
 pub use group::{Group, Member};
-pub use outcome::{Check, Facts, Outcome, Subject, Undecided};
+pub use measures::COST;
+pub use outcome::{Check, Cost, Facts, Outcome, Subject, Undecided};
 pub use spec::{ArgumentKind, Arguments, AssertionSpec, BuildError, Part};
 
 /// Every assertion, in the order in which messages and documents list them.

@@ -18,12 +18,21 @@ pub struct Facts {
     pub input_tokens: Option<u64>,
     /// Tokens of all answers.
     pub output_tokens: Option<u64>,
-    /// What it cost, in the currency of the configured prices.
-    pub cost: Option<f64>,
+    /// What it cost, or why nobody knows.
+    pub cost: Option<Result<Cost, Undecided>>,
     /// Calls of models.
     pub calls: Option<u64>,
     /// Why the last answer ended: `stop`, `length`, `tool_calls` or `other`.
     pub finish: Option<String>,
+}
+
+/// What a run cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// How much.
+    pub amount: f64,
+    /// The currency of the configured prices, as `USD`.
+    pub currency: String,
 }
 
 /// What an assertion that could be decided says.

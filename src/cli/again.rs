@@ -7,7 +7,7 @@ use super::arguments::TestArgs;
 use super::console::Console;
 use super::git::Changes;
 use super::reach::Reach;
-use super::verdicts::Verdicts;
+use super::verdicts::{Verdicts, recordings};
 use crate::config::Context;
 use crate::plan::testing::Test;
 
@@ -17,8 +17,8 @@ pub enum Again {
     All,
     /// They did not pass the last time.
     Failed(Verdicts),
-    /// What they reach is not what it was when they last passed.
-    Changed(Verdicts),
+    /// What they reach is not what it was when they last passed, or the file's recordings are not, whose digest this is.
+    Changed(Verdicts, Option<String>),
     /// What they reach is not what it was at a commit.
     Since(Changes, BTreeSet<PathBuf>),
 }
@@ -40,7 +40,7 @@ impl Again {
         }
         let Some(changed) = args.changed.as_deref() else { return Ok(Self::All) };
         if changed.is_empty() {
-            return Ok(Self::Changed(Verdicts::load(path, context)?));
+            return Ok(Self::Changed(Verdicts::load(path, context)?, recordings(path)));
         }
         let mut changes = Changes::since(changed.strip_prefix("git:").unwrap_or(changed));
         changes.ask(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf()))?;
@@ -61,14 +61,14 @@ impl Again {
             Self::All => true,
             _ if test.skip.is_some() => false,
             Self::Failed(kept) => kept.failed(&test.name),
-            Self::Changed(kept) => !kept.passed(&test.name, digest) || unknown(),
+            Self::Changed(kept, recordings) => !kept.passed(&test.name, digest, recordings.as_deref()) || unknown(),
             Self::Since(changes, all) => unknown() || reach.meets(test, &|file| changes.changed(file), all),
         }
     }
 
     /// Says of the tests that run because nobody can tell whether they changed.
     pub fn tell(&self, tests: &[Test], reach: &Reach, console: &Console) {
-        if !matches!(self, Self::Changed(_) | Self::Since(..)) {
+        if !matches!(self, Self::Changed(..) | Self::Since(..)) {
             return;
         }
         for test in tests.iter().filter(|test| test.skip.is_none()) {

@@ -3,9 +3,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use indexmap::IndexMap;
-
-use super::redactions::redactions;
 use crate::config::{Context, Origin};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{self, Given, GivenValue, Override};
@@ -13,7 +10,6 @@ use crate::providers;
 use crate::source::{FileId, LoadError, Sources, Span, decode, read_text};
 use crate::syntax::ast::{Arg, Ident, Operand, OperandKind, Pipeline, Stage, Str};
 use crate::syntax::parse_pipeline;
-use crate::testing::Redaction;
 use crate::value::Value;
 
 /// What messages call the command line.
@@ -242,63 +238,4 @@ fn short_form(text: &str, span: Span) -> Option<Pipeline> {
     let argument = Arg { name: None, value: pipeline(one(OperandKind::Text(text), tail)), span: tail };
     let path = crate::syntax::ast::Path { parts: vec![Ident { name: provider.to_owned(), span: head }], span: head };
     Some(pipeline(one(OperandKind::Call { path, args: Some(vec![argument]) }, span)))
-}
-
-/// The settings of a project.
-#[derive(Default)]
-pub struct Configured {
-    /// The default model.
-    pub model: Option<(String, Origin)>,
-    /// What of a value is not compared with its snapshot.
-    pub redactions: Vec<Redaction>,
-}
-
-/// The settings of the project's `chainrun.yaml`.
-///
-/// # Errors
-/// A file that cannot be read, or a key that does not exist.
-pub fn configured(root: &Path, sources: &mut Sources) -> Result<Configured, Box<Diagnostic>> {
-    let path = root.join("chainrun.yaml");
-    if !path.is_file() {
-        return Ok(Configured::default());
-    }
-    let shown = path.display().to_string();
-    let file = match sources.load(&shown, &path) {
-        Ok(file) => file,
-        Err(e) => {
-            let line = sources.add(NAME, shown.as_str());
-            let place = Span::new(line, 0, shown.len());
-            return Err(Box::new(Diagnostic::error(Code::E304, place, format!("`{shown}` cannot be read: {e}"))));
-        }
-    };
-    let text = sources.get(file).text.clone();
-    let whole = Span::new(file, 0, text.lines().next().map_or(0, str::len));
-    let wrong = |span: Span, message: String| Box::new(Diagnostic::error(Code::E304, span, message));
-    let json = crate::config::yaml(&text).map_err(|e| wrong(whole, format!("it is no YAML: {e}")))?;
-    let map: IndexMap<String, serde_json::Value> = match json {
-        serde_json::Value::Null => return Ok(Configured::default()),
-        serde_json::Value::Object(map) => map.into_iter().collect(),
-        _ => {
-            return Err(wrong(whole, "it holds no settings".to_owned())
-                .help_boxed("write one a line: `model: ollama:llama3.2`"));
-        }
-    };
-    for key in map.keys() {
-        if key != "model" && key != "test" {
-            let diagnostic = wrong(key_place(file, &text, key), format!("there is no setting `{key}`"));
-            return Err(Box::new(
-                diagnostic.did_you_mean(key, ["model", "test"].into_iter()).help("the settings are `model` and `test`"),
-            ));
-        }
-    }
-    let model = match map.get("model") {
-        Some(serde_json::Value::String(model)) => Some((model.clone(), Origin::Config(path))),
-        Some(_) => return Err(wrong(key_place(file, &text, "model"), "`model` wants text".to_owned())),
-        None => None,
-    };
-    let redactions = match map.get("test") {
-        Some(test) => redactions(test, file, &text)?,
-        None => Vec::new(),
-    };
-    Ok(Configured { model, redactions })
 }

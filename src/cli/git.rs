@@ -53,12 +53,12 @@ impl Changes {
         Ok(())
     }
 
-    /// Whether a file, at its true place, is another one than at the commit.
+    /// Whether a file, at its true place, is another one than at the commit. One that was not there and is not is the same.
     pub fn changed(&self, file: &Path) -> bool {
         let holds = self.repositories.iter().filter(|(root, _)| file.starts_with(root));
         // Of nested repositories the inner one has the file.
         let inner = holds.max_by_key(|(root, _)| root.components().count());
-        inner.is_none_or(|(_, of)| of.differ.contains(file) || !of.had.contains(file))
+        inner.is_none_or(|(_, of)| of.differ.contains(file) || (!of.had.contains(file) && file.exists()))
     }
 
     /// Everything that differs or is gone.

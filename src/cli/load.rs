@@ -6,11 +6,11 @@ use crate::config::Context;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast::File;
-use crate::testing::Redaction;
 use crate::value::nearest;
 
 use super::arguments::RunArgs;
-use super::command_line::{configured, overrides};
+use super::command_line::overrides;
+use super::configuration::configuration;
 use super::page::has_form_of_code;
 use crate::plan::{Execs, Libraries, Reads, Settings, project};
 
@@ -101,8 +101,8 @@ pub fn settings(
     context: &Context,
 ) -> Result<Settings, Vec<Diagnostic>> {
     let project = project(&loaded.base);
-    let configured = configured(&project, sources).map_err(|d| vec![*d])?;
-    let overrides = overrides(words, configured.model, sources, context)?;
+    let configuration = configuration(&project, sources)?;
+    let overrides = overrides(words, configuration.model, sources, context)?;
     Ok(Settings {
         overrides,
         base: loaded.base.clone(),
@@ -110,16 +110,8 @@ pub fn settings(
         exec: Execs::Refused,
         cwd: context.cwd.clone(),
         reads: Reads::default(),
+        prices: configuration.prices.into(),
     })
-}
-
-/// What of a value its project does not compare with its snapshot.
-///
-/// # Errors
-/// A configuration that is not valid.
-pub fn redactions(file: &Path, sources: &mut Sources) -> Result<Vec<Redaction>, Box<Diagnostic>> {
-    let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
-    Ok(configured(&project(&base), sources)?.redactions)
 }
 
 /// The chain that runs: the one asked for, else `main`, else the only one.

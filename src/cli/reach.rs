@@ -7,6 +7,7 @@ use super::arguments::TestArgs;
 use crate::config::Context;
 use crate::plan::Reached;
 use crate::plan::testing::Test;
+use crate::recording::Tape;
 use crate::source::Sources;
 use crate::store::digest;
 use crate::syntax::ast::{DeclKind, File};
@@ -67,6 +68,9 @@ impl Reach {
         let files: Vec<PathBuf> = reach.all.files.iter().filter(|file| *file != path).cloned().collect();
         parts.extend(files.iter().map(|file| reach.file(file)));
         reach.common = joined(&parts);
+        // Recordings are no part of the digest: a run that goes on after a kill recorded some of its calls already.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        reach.all.files.insert(Tape::path_of(&real));
         reach
     }
 

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Context;
+use crate::recording::Tape;
 use crate::store::{digest, write_whole};
 use crate::testing::{Summary, Verdict};
 
@@ -27,6 +28,9 @@ struct Kept {
     /// The digest of what it reached when it last passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     passed: Option<String>,
+    /// The digest of the file's recordings when that run ended; none where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recordings: Option<String>,
 }
 
 impl Verdicts {
@@ -54,13 +58,14 @@ impl Verdicts {
         self.tests.get(test).is_some_and(|kept| kept.verdict != Verdict::Passed.name())
     }
 
-    /// Whether a test passed when it reached what this digest is of.
-    pub fn passed(&self, test: &str, digest: &str) -> bool {
-        self.tests.get(test).is_some_and(|kept| kept.passed.as_deref() == Some(digest))
+    /// Whether a test passed when it reached what this digest is of, with recordings of the other digest.
+    pub fn passed(&self, test: &str, digest: &str, recordings: Option<&str>) -> bool {
+        let same = |kept: &Kept| kept.passed.as_deref() == Some(digest) && kept.recordings.as_deref() == recordings;
+        self.tests.get(test).is_some_and(same)
     }
 
     /// Keeps what a run came to; `names` are all tests of the file, others are forgotten.
-    fn fold(&mut self, shown: &str, names: &[&str], summary: &Summary) {
+    fn fold(&mut self, shown: &str, names: &[&str], summary: &Summary, recordings: Option<&String>) {
         self.tests.retain(|name, _| names.contains(&name.as_str()));
         for test in summary.tests.iter().filter(|test| test.record.file == shown) {
             let verdict = test.verdict();
@@ -71,6 +76,7 @@ impl Verdicts {
             kept.verdict = verdict.name().to_owned();
             if verdict == Verdict::Passed {
                 kept.passed = Some(test.record.digest.clone());
+                kept.recordings = recordings.cloned();
             }
         }
     }
@@ -84,13 +90,18 @@ pub fn keep(path: &Path, shown: &str, names: &[&str], summary: &Summary, context
     // What cannot be read is written anew.
     let mut verdicts = Verdicts::load(path, context).unwrap_or_default();
     verdicts.file = path.to_path_buf();
-    verdicts.fold(shown, names, summary);
+    verdicts.fold(shown, names, summary, recordings(path).as_ref());
     let place = place(path, context);
     let bytes = serde_json::to_vec(&verdicts).map_err(|e| e.to_string())?;
     let folder = place.parent().unwrap_or(&place);
     std::fs::create_dir_all(folder)
         .and_then(|()| write_whole(&place, &bytes))
         .map_err(|e| format!("the verdicts for --failed and --changed cannot be kept in {}: {e}", folder.display()))
+}
+
+/// The digest of the recordings of a file's tests; none where there are none.
+pub fn recordings(path: &Path) -> Option<String> {
+    std::fs::read(Tape::path_of(path)).ok().map(|bytes| digest(&bytes))
 }
 
 /// Where the verdicts on a file's tests are kept.

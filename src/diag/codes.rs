@@ -106,6 +106,8 @@ codes! {
     E304;
     /// A word on the command line that is not understood.
     E305;
+    /// A cost that nobody knows: a model without a price.
+    E306;
     /// A model's weights, token or server is missing; a note unless `check --ready`.
     E310;
     /// A stage failed.

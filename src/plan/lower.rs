@@ -11,7 +11,7 @@ use super::names::{Callee, Entry};
 use super::scope::{Binding, Home, Scope};
 use super::types::{TypeCaches, TypeResolver};
 use super::{Block, BlockId, Index, IndexId, ModelEntry, ModelId, Node, Plan, Reads, Variable, live};
-use crate::config::Origin;
+use crate::config::{Origin, Prices};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
 use crate::source::{Sources, Span};
@@ -50,6 +50,8 @@ pub struct Settings {
     pub cwd: PathBuf,
     /// The files that are reached, as they are met.
     pub reads: Reads,
+    /// What models cost.
+    pub prices: Arc<Prices>,
 }
 
 /// What becomes of a command of `exec`.

@@ -155,6 +155,12 @@ impl Spec {
         self.options.iter().flat_map(|group| group.iter())
     }
 
+    /// The model's name that the first argument says; none where it is something else, as an answer of `fake`.
+    pub fn model_name(&self, argument: Option<&Value>) -> Option<String> {
+        let named = self.name != super::fake::SPEC.name && self.name != super::replay::SPEC.name;
+        argument.filter(|_| named)?.as_text().map(std::borrow::Cow::into_owned)
+    }
+
     /// The option called `name`, by its own name or another accepted spelling.
     pub fn option(&self, name: &str) -> Option<&'static OptionSpec> {
         self.all_options().find(|o| o.name == name || o.aliases.contains(&name))

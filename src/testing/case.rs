@@ -9,23 +9,23 @@ use std::time::Instant;
 use indexmap::IndexMap;
 
 use super::clock::Clock;
+use super::cost::Costs;
 use super::log::{CaseRecord, CheckRecord, Status, StepRecord};
 use super::observer::Observer;
 use super::prepare::Case;
 use super::recordings::{Deck, Miss, Recordings};
 use super::snapshot_names::case_name;
 use super::snapshots::{Folder, Snapshots};
+use super::stand_ins::{StandIn, models, stand_ins};
 use super::verdict::{Ended, facts, shown};
-use crate::config::{Context, Origin, Setting};
+use crate::config::{Context, Prices};
 use crate::diag::Diagnostic;
 use crate::event::channel_unrecorded;
-use crate::plan::testing::{MockAnswer, Test};
-use crate::plan::{Making, ModelId, Models, Plan, build_models_so};
-use crate::providers::mock::{Mock, Scripted};
-use crate::providers::{ModelConfig, OptionValue, Provider, fake};
+use crate::plan::testing::Test;
+use crate::plan::{Models, Plan};
 use crate::run::{Failure, Run};
 use crate::source::Sources;
-use crate::value::{Finish, Value};
+use crate::value::Value;
 
 /// What a case runs in.
 pub struct Surroundings<'a> {
@@ -39,6 +39,8 @@ pub struct Surroundings<'a> {
     pub snapshots: &'a Folder,
     /// The file's recordings; none where every call is made and none recorded.
     pub recordings: Option<Rc<Recordings>>,
+    /// What models cost.
+    pub prices: &'a Prices,
 }
 
 /// The longest text of a step in a record, in characters.
@@ -61,72 +63,59 @@ fn variables(plan: &Plan, values: Vec<(&'static str, Value)>, known: &IndexMap<S
     all
 }
 
+/// What one run of a case came to, before it is judged.
+struct Ran<'s> {
+    test: &'s Test,
+    case: &'s Case,
+    run: Option<u32>,
+    stands: Result<Vec<StandIn>, Vec<Diagnostic>>,
+    clock: Rc<Clock>,
+    deck: Option<Rc<Deck>>,
+    /// What the run did.
+    observer: Observer,
+    /// What was asked to judge it.
+    aside: Observer,
+    models: Result<Models, Vec<Diagnostic>>,
+    outcome: Result<Value, String>,
+    /// Wall time.
+    seconds: f64,
+}
+
+impl Ran<'_> {
+    fn misses(&self) -> Vec<Miss> {
+        self.deck.as_deref().map(Deck::misses).unwrap_or_default()
+    }
+
+    /// The names that expectations read: the row and the variables.
+    fn names(&self, plan: &Plan) -> IndexMap<String, Value> {
+        let mut names = self.case.names.clone();
+        for (variable, value) in plan.variables.iter().zip(&self.case.variables) {
+            names.entry(variable.name.clone()).or_insert_with(|| value.clone());
+        }
+        names
+    }
+}
+
 impl Surroundings<'_> {
     /// Runs a case once; `run` is the number of the run, from 1, where there are several.
     pub async fn run(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
-        let variant = &test.variants[case.variant];
-        let plan = &*variant.plan;
-        let clock = Rc::new(Clock::default());
-        let deck = self.recordings.clone().map(|all| Rc::new(Deck::new(all, run, clock.clone())));
-        let observer = Observer::new(deck.clone());
-        let started = Instant::now();
-        let stands = stand_ins(test, case);
-        let models = stands.as_ref().map_err(Clone::clone).and_then(|s| self.models(s, case, plan, &observer, run));
-        let outcome = match &models {
-            Ok(models) => clock.drive(value(plan, case, models, &observer, self.sources)).await,
-            Err(wrong) => Err(told(wrong)),
-        };
-        let seconds = started.elapsed().as_secs_f64();
+        let plan = &*test.variants[case.variant].plan;
+        let ran = self.ran(test, case, run).await;
         let snapshots = Snapshots::new(self.snapshots.clone(), case_name(test, case, run));
-        let mut names = case.names.clone();
-        for (variable, value) in plan.variables.iter().zip(&case.variables) {
-            names.entry(variable.name.clone()).or_insert_with(|| value.clone());
-        }
-        let aside = Observer::new(deck.clone());
-        let known = names.clone();
-        let ask = |plan: Arc<Plan>, values: Vec<(&'static str, Value)>| -> Asking<'_> {
-            let (aside, known, stands, clock) = (&aside, &known, &stands, &clock);
-            Box::pin(async move {
-                let case = Case { variables: variables(&plan, values, known), stdin: None, ..case.clone() };
-                // A mock of the model that judges stands in for it here too.
-                let models = stands.as_ref().map_err(Clone::clone);
-                let models = models.and_then(|s| self.models(s, &case, &plan, aside, run));
-                let models = models.map_err(|wrong| told(&wrong))?;
-                clock.drive(value(&plan, &case, &models, aside, self.sources)).await
-            })
-        };
-        let passed = clock.now();
-        let ended =
-            Ended { plan, outcome, observer: &observer, names, seconds: passed, snapshots: &snapshots, ask: &ask };
-        let expected = ended.is_expected(&test.expectations);
-        let misses = || deck.as_deref().map(Deck::misses).unwrap_or_default();
-        // What stands in for an answer that is missing says nothing of the chain.
-        let decided = expected && misses().is_empty();
-        let mut checks = Vec::new();
-        for expectation in test.expectations.iter().filter(|_| decided) {
-            checks.push(ended.check(expectation, self.sources).await);
-        }
-        checks.extend(misses().iter().map(|miss| self.missing(test, miss)));
-        let status = match (misses().is_empty(), expected) {
+        let (checks, expected) = self.checks(&ran, plan, &snapshots).await;
+        let status = match (ran.misses().is_empty(), expected) {
             (false, _) => Status::Unrecorded,
             (true, false) => Status::Broken,
             (true, true) => decision(&checks, &snapshots),
         };
-        let calls: Vec<_> = observer.calls().into_iter().chain(aside.calls()).collect();
+        let calls: Vec<_> = ran.observer.calls().into_iter().chain(ran.aside.calls()).collect();
         let counted = facts(&calls);
-        let recorded = deck.as_deref().map(Deck::counts);
+        let recorded = ran.deck.as_deref().map(Deck::counts);
         CaseRecord {
-            file: self.file.to_owned(),
-            test: test.name.clone(),
-            line: self.sources.line_column(test.span).0,
-            number: case.number,
-            row: case.row.clone(),
-            swapped: variant.swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
-            run,
             status,
-            seconds,
-            output: ended.outcome.as_ref().ok().map(shown),
-            error: ended.outcome.as_ref().err().cloned(),
+            seconds: ran.seconds,
+            output: ran.outcome.as_ref().ok().map(shown),
+            error: ran.outcome.as_ref().err().cloned(),
             checks,
             calls: counted.calls.unwrap_or(0),
             replayed: recorded.map_or(0, |r| r.replayed),
@@ -134,8 +123,100 @@ impl Surroundings<'_> {
             called: recorded.map(|r| r.called),
             input_tokens: counted.input_tokens,
             output_tokens: counted.output_tokens,
-            steps: steps(plan, &observer),
+            steps: steps(plan, &ran.observer),
+            ..self.record(test, case, run)
         }
+    }
+
+    /// The record of a run that says which it is, and nothing of what it did.
+    pub fn record(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
+        let swapped = &test.variants[case.variant].swapped;
+        CaseRecord {
+            file: self.file.to_owned(),
+            test: test.name.clone(),
+            line: self.sources.line_column(test.span).0,
+            number: case.number,
+            row: case.row.clone(),
+            swapped: swapped.iter().map(|s| (s.name.clone(), s.with.clone())).collect(),
+            run,
+            status: Status::Spared,
+            seconds: 0.0,
+            output: None,
+            error: None,
+            checks: Vec::new(),
+            calls: 0,
+            replayed: 0,
+            vectors: 0,
+            called: None,
+            input_tokens: None,
+            output_tokens: None,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Follows the run to its end.
+    async fn ran<'s>(&self, test: &'s Test, case: &'s Case, run: Option<u32>) -> Ran<'s> {
+        let plan = &*test.variants[case.variant].plan;
+        let clock = Rc::new(Clock::default());
+        let deck = self.recordings.clone().map(|all| Rc::new(Deck::new(all, run, clock.clone())));
+        let (observer, aside) = (Observer::new(deck.clone()), Observer::new(deck.clone()));
+        let started = Instant::now();
+        let stands = stand_ins(test, case);
+        let models = self.models(&stands, plan, case, &observer, run);
+        let outcome = match &models {
+            Ok(models) => clock.drive(value(plan, case, models, &observer, self.sources)).await,
+            Err(wrong) => Err(told(wrong)),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        Ran { test, case, run, stands, clock, deck, observer, aside, models, outcome, seconds }
+    }
+
+    /// What becomes of the expectations, and whether the run ended as they want it: where it did not, none is looked at.
+    async fn checks(&self, ran: &Ran<'_>, plan: &Plan, snapshots: &Snapshots) -> (Vec<CheckRecord>, bool) {
+        let names = ran.names(plan);
+        let ask = |plan: Arc<Plan>, values: Vec<(&'static str, Value)>| -> Asking<'_> {
+            let names = &names;
+            Box::pin(async move {
+                let case = Case { variables: variables(&plan, values, names), stdin: None, ..ran.case.clone() };
+                // A mock of the model that judges stands in for it here too.
+                let models = self.models(&ran.stands, &plan, &case, &ran.aside, ran.run);
+                let models = models.map_err(|wrong| told(&wrong))?;
+                ran.clock.drive(value(&plan, &case, &models, &ran.aside, self.sources)).await
+            })
+        };
+        let models = ran.models.as_ref().map(|models| models.configs.as_slice()).unwrap_or_default();
+        let ended = Ended {
+            plan,
+            outcome: ran.outcome.clone(),
+            observer: &ran.observer,
+            names: names.clone(),
+            seconds: ran.clock.now(),
+            snapshots,
+            ask: &ask,
+            costs: Costs { prices: self.prices, models },
+        };
+        let expected = ended.is_expected(&ran.test.expectations);
+        // What stands in for an answer that is missing says nothing of the chain.
+        let decided = expected && ran.misses().is_empty();
+        let mut checks = Vec::new();
+        for expectation in ran.test.expectations.iter().filter(|_| decided) {
+            checks.push(ended.check(expectation, self.sources).await);
+        }
+        checks.extend(ran.misses().iter().map(|miss| self.missing(ran.test, miss)));
+        (checks, expected)
+    }
+
+    fn models(
+        &self,
+        stands: &Result<Vec<StandIn>, Vec<Diagnostic>>,
+        plan: &Plan,
+        case: &Case,
+        observer: &Observer,
+        run: Option<u32>,
+    ) -> Result<Models, Vec<Diagnostic>> {
+        let stands = stands.as_ref().map_err(Clone::clone)?;
+        // What recordings answer needs no secret and no weights.
+        models(stands, plan, case, observer, run, self.context, self.recordings.is_some())
     }
 
     /// A call that is not recorded, as an expectation that is not met.
@@ -154,55 +235,6 @@ impl Surroundings<'_> {
             comparable: true,
         }
     }
-
-    /// The models of a run, mocks in their places.
-    fn models(
-        &self,
-        stands: &[StandIn],
-        case: &Case,
-        plan: &Plan,
-        observer: &Observer,
-        run: Option<u32>,
-    ) -> Result<Models, Vec<Diagnostic>> {
-        let mut placed: IndexMap<u32, (ModelConfig, Arc<dyn Provider>)> = IndexMap::new();
-        for stand in stands {
-            let models = plan.named_models.iter().find(|(name, _)| *name == stand.name).map(|(_, ids)| ids.as_slice());
-            let Some(ids) = models else {
-                let nodes: Vec<_> = plan.labels.iter().filter(|(n, _)| *n == stand.name).map(|(_, id)| *id).collect();
-                observer.stand_in(&stand.name, &nodes, &stand.answers, stand.always);
-                continue;
-            };
-            for (i, entry) in plan.models.iter().enumerate() {
-                if ids.contains(&ModelId(i as u32)) || entry.name == stand.name {
-                    let config = ModelConfig {
-                        spec: &fake::SPEC,
-                        name: stand.name.clone(),
-                        argument: None,
-                        options: IndexMap::new(),
-                        base: entry.base.clone(),
-                    };
-                    placed.insert(i as u32, (config, stand.provider.clone()));
-                }
-            }
-        }
-        let making = Making {
-            stands_in: &|id| placed.get(&id.0).cloned(),
-            change: &|config| reseed(config, run),
-            // What recordings answer needs no secret and no weights.
-            lenient: self.recordings.is_some(),
-        };
-        build_models_so(plan, &case.variables, self.context, &making)
-    }
-}
-
-/// Gives a model that has a seed another one for each run, so that runs differ where models do.
-fn reseed(config: &mut ModelConfig, run: Option<u32>) {
-    // The answers of `fake` are written.
-    let Some(run) = run.filter(|run| *run > 1 && config.spec.name != fake::SPEC.name) else { return };
-    let Some(option) = config.spec.option("seed") else { return };
-    let seed = config.int("seed").unwrap_or(0).wrapping_add(i64::from(run) - 1);
-    let value = OptionValue::Value(Value::Int(seed));
-    config.options.insert(option.name, Setting { value, origin: Origin::Default });
 }
 
 /// How a case ended whose run was as expected.
@@ -215,38 +247,6 @@ fn decision(checks: &[CheckRecord], snapshots: &Snapshots) -> Status {
     } else {
         Status::Failed
     }
-}
-
-/// What stands in for a model or a step in one run: its answers go on from call to call, a judge's among them.
-struct StandIn {
-    name: String,
-    answers: Vec<MockAnswer>,
-    always: bool,
-    /// The same answers, as a model.
-    provider: Arc<dyn Provider>,
-}
-
-fn stand_ins(test: &Test, case: &Case) -> Result<Vec<StandIn>, Vec<Diagnostic>> {
-    let stand = |mock: &crate::plan::testing::Mock| {
-        let (answers, always) = mock.value.answers(&case.names).map_err(|d| vec![*d])?;
-        let provider = Mock::new(&mock.name, answers.iter().map(scripted).collect(), always);
-        Ok(StandIn { name: mock.name.clone(), answers, always, provider: Arc::new(provider) })
-    };
-    test.mocks.iter().map(stand).collect()
-}
-
-fn scripted(answer: &MockAnswer) -> Scripted {
-    match answer {
-        MockAnswer::Value(value) => Scripted::Text(text(value), Finish::Stop),
-        MockAnswer::Truncated(value) => Scripted::Text(text(value), Finish::Length),
-        MockAnswer::Fail(why) => Scripted::Fail(why.clone()),
-        MockAnswer::Delay(wait, inner) => Scripted::Delay(*wait, Box::new(scripted(inner))),
-    }
-}
-
-/// A value as a model would say it: text as it is, the rest as JSON.
-fn text(value: &Value) -> String {
-    value.as_text().map_or_else(|| value.to_json().to_string(), std::borrow::Cow::into_owned)
 }
 
 async fn value(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::cost::Costs;
 use super::log::CheckRecord;
 use super::observer::{Call, Observer, Seen};
 use super::snapshots::Snapshots;
@@ -34,6 +35,8 @@ pub struct Ended<'a> {
     pub snapshots: &'a Snapshots,
     /// What asks judges and embedders.
     pub ask: AskPlan<'a>,
+    /// What its calls cost.
+    pub costs: Costs<'a>,
 }
 
 /// What one look at a subject says.
@@ -284,14 +287,15 @@ impl Ended<'_> {
     }
 
     fn facts(&self) -> Facts {
-        Facts { seconds: Some(self.seconds), ..facts(&self.observer.calls()) }
+        let calls = self.observer.calls();
+        Facts { seconds: Some(self.seconds), cost: Some(self.costs.of(&calls)), ..facts(&calls) }
     }
 
     fn facts_of(&self, step: &Step) -> Facts {
         match self.observer.calls_of(self.plan, &step.name) {
             Some((calls, _)) => {
                 let seconds = calls.iter().filter_map(|c| c.outcome.as_ref().ok().map(|a| a.seconds)).sum();
-                Facts { seconds: Some(seconds), ..facts(&calls) }
+                Facts { seconds: Some(seconds), cost: Some(self.costs.of(&calls)), ..facts(&calls) }
             }
             None if self.plan.chain == step.name => self.facts(),
             None => Facts::default(),

@@ -17,6 +17,10 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("recordings::a_changed_prompt_makes_recordings_stale", stale),
         Trial::test("recordings::record_and_live_call", modes),
         Trial::test("recordings::runs_have_recordings_of_their_own", runs),
+        Trial::test("recordings::no_run_is_made_that_turns_out_needless", spared),
+        Trial::test("recordings::an_edited_recording_counts_as_changed", edited),
+        Trial::test("recordings::calls_are_grouped_by_model", grouped),
+        Trial::test("recordings::what_was_recorded_has_a_cost", cost),
         Trial::test("recordings::vectors_are_recorded_by_their_texts", vectors),
         Trial::test("recordings::a_judge_is_recorded_as_well", judged),
         Trial::test("recordings::time_is_the_recorded_one", latency),
@@ -199,6 +203,114 @@ fn runs() -> Outcome {
     let second = in_ci(&temp, &["--log", "two.jsonl"])?;
     ensure(second.code == Some(0) && second.out().contains("(6 replayed, 0 called)"), second.out() + &second.err())?;
     ensure(outputs(&temp, "one.jsonl")? == outputs(&temp, "two.jsonl")?, "the runs differ")
+}
+
+/// However many runs are made at a time, no more calls are made than one after the other would, and a replay needs no other.
+fn spared() -> Outcome {
+    for (expect, calls) in [("contains \"answer\"", 10), ("contains \"never\"", 11)] {
+        let temp = TempDir::new()?;
+        let server = server();
+        let tests: String = (0..3)
+            .map(|n| format!("test \"t{n}\" {{\n  word = \"w{n}\"\n  runs 20 pass 50%\n  expect {expect}\n}}\n"))
+            .collect();
+        temp.write("t.chain", file(&server, &tests))?;
+        let first = run(&temp, &["--jobs", "16"])?;
+        let code = Some(i32::from(expect.contains("never")));
+        ensure(first.code == code, first.out() + &first.err())?;
+        let asked = server.requests().len();
+        ensure(asked == 3 * calls, format!("{asked} calls instead of {}", 3 * calls))?;
+        drop(server);
+        for jobs in ["1", "5", "100"] {
+            let again = in_ci(&temp, &["--jobs", jobs])?;
+            let wanted = format!("({asked} replayed, 0 called)");
+            ensure(again.code == code && again.out().contains(&wanted), again.out() + &again.err())?;
+        }
+    }
+    Ok(())
+}
+
+fn edited() -> Outcome {
+    let temp = TempDir::new()?;
+    let server = server();
+    temp.write("t.chain", file(&server, TWO))?;
+    // What is kept of a run lies in the user's folder.
+    let home = temp.path().join("home");
+    let run = |words: &[&str]| call(&temp)?.args(words).env("KEY", "s3cr3t").env("CHAINRUN_HOME", &home).run();
+    ensure(run(&[])?.code == Some(0), "the first run fails")?;
+    let done = run(&["--changed"])?;
+    ensure(done.code == Some(4), done.out() + &done.err())?;
+    let text = std::fs::read_to_string(temp.path().join(FILE))?;
+    temp.write(FILE, text.replacen("answer", "reply", 1))?;
+    let done = run(&["--changed"])?;
+    ensure(done.code == Some(1) && done.out().contains("reply"), done.out() + &done.err())?;
+    temp.write(FILE, text)?;
+    let done = run(&["--changed"])?;
+    ensure(done.code == Some(0), done.out() + &done.err())
+}
+
+/// A server that holds one model at a time swaps as rarely as can be: over the rows, choices and files of the tests.
+fn grouped() -> Outcome {
+    let temp = TempDir::new()?;
+    let server = Server::start(|_| says(1, 5));
+    temp.write("rows.jsonl", (0..6).map(|n| format!("{{\"id\": \"{n}\"}}\n")).collect::<String>())?;
+    let url = server.url();
+    for (name, model) in [("a", "one"), ("b", "two"), ("c", "one")] {
+        let text = format!(
+            "model m = ollama(\"{model}\", base_url: \"{url}\")\nchain main(word: string) = \"{name} {{{{ word }}}}?\" | m | text\n\
+             test \"rows\" from \"rows.jsonl\" as row {{\n  word = {{{{ row.id }}}}\n  expect contains \"answer\"\n}}\n"
+        );
+        temp.write(format!("{name}.chain").as_str(), text)?;
+    }
+    let swap = format!(
+        "model m = ollama(\"one\", base_url: \"{url}\")\nmodel n = ollama(\"two\", base_url: \"{url}\")\n\
+         chain main(word: string) = \"d {{{{ word }}}}?\" | m | text\n\
+         test \"rows\" from \"rows.jsonl\" as row {{\n  word = {{{{ row.id }}}}\n  swap m = [n, m]\n  expect contains \"answer\"\n}}\n"
+    );
+    temp.write("d.chain", swap)?;
+    let words = ["test", "a.chain", "b.chain", "c.chain", "--recordings", "live"];
+    let done = Call::new(temp.path())?.args(words).run()?;
+    ensure(done.code == Some(0), done.out() + &done.err())?;
+    let asked = |from: usize| -> Vec<String> {
+        let requests = server.requests();
+        requests[from..].iter().filter_map(|r| r.json()["model"].as_str().map(str::to_owned)).collect()
+    };
+    let swaps = |models: &[String]| models.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let models = asked(0);
+    ensure(models.len() == 18 && swaps(&models) == 1, format!("{models:?}"))?;
+    let done = Call::new(temp.path())?.args(["test", "d.chain", "--recordings", "live"]).run()?;
+    ensure(done.code == Some(0), done.out() + &done.err())?;
+    let models = asked(18);
+    ensure(models.len() == 12 && swaps(&models) == 1, format!("{models:?}"))
+}
+
+/// What a recorded call cost: 3 tokens of its prompt and 2 of its answer.
+fn cost() -> Outcome {
+    let temp = TempDir::new()?;
+    let server = server();
+    let text = "test \"one\" {\n  expect cost <= 0.000023\n  expect cost >= 0.000023\n}\n\
+                test \"twice\" {\n  expect cost < 0.00001\n}";
+    temp.write("t.chain", file(&server, text))?;
+    let done = run(&temp, &[])?;
+    let lines =
+        "prices:\n          currency: USD\n          ollama:\n            \"m\": { input: INPUT, output: OUTPUT }";
+    let err = done.err().replace("  | ", "    ");
+    ensure(done.code == Some(2) && err.contains("error[E306]: `m` has no price"), &err)?;
+    ensure(lines.lines().all(|line| err.contains(line.trim())), &err)?;
+    temp.write("chainrun.yaml", "prices:\n  currency: USD\n  ollama:\n    \"m\": { input: INPUT, output: OUTPUT }\n")?;
+    let done = run(&temp, &[])?;
+    ensure(
+        done.code == Some(2) && done.err().contains("`input` wants a number, found the text \"INPUT\""),
+        done.err(),
+    )?;
+    temp.write("chainrun.yaml", "prices:\n  currency: USD\n  ollama:\n    \"m\": { input: 1, output: 10 }\n")?;
+    for again in [run(&temp, &[])?, in_ci(&temp, &[])?] {
+        let out = again.out();
+        ensure(
+            again.code == Some(1) && out.contains("`cost` is 0.000023 USD") && out.contains("1 passed, 1 failed"),
+            &out,
+        )?;
+    }
+    Ok(())
 }
 
 fn vectors() -> Outcome {

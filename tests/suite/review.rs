@@ -143,15 +143,28 @@ fn configuration() -> Outcome {
     let temp = TempDir::new()?;
     temp.write("t.chain", TEXT)?;
     for (yaml, place, message) in [
-        ("test: { redact: [{ pattern: \"a[\", with: x }] }", ":1:30", "`a[` is no regular expression: unclosed"),
+        ("test: { redact: [{ pattern: \"a[\", with: x }] }", ":1:29", "`a[` is no regular expression: unclosed"),
         ("test:\n  redact:\n    - pattern: x*\n      with: y", ":3:16", "matches the empty text"),
         ("test: { redcat: [] }", ":1:9", "there is no setting `test: redcat`"),
         ("test: { redact: [{ pattern: ab, wiht: y }] }", ":1:33", "a redaction has no `wiht`"),
         ("test: { redact: [{ pattern: ab }] }", ":1:29", "has no `with`"),
         ("test: { redact: [{ with: y }] }", ":1:9", "has no `pattern`"),
-        ("test: { redact: [ab] }", ":1:9", "is no redaction"),
+        ("test: { redact: [ab] }", ":1:18", "is no redaction"),
         ("test: { redact: { pattern: ab } }", ":1:9", "wants a list"),
-        ("test: yes", ":1:1", "wants settings"),
+        ("test: yes", ":1:7", "`test` wants keys with values, found the text \"yes\""),
+        ("model: [a]", ":1:1", "`model` wants text, found a list"),
+        ("model: a\nmodel: b", ":2:1", "duplicate mapping key"),
+        ("model: \"a", ":1:8", "it is no YAML: unclosed quote"),
+        ("[a]", ":1:1", "it holds no settings, but a list"),
+        ("prices: {}", ":1:1", "the prices have no `currency`"),
+        ("prices: { currency: dollars }", ":1:21", "`dollars` is no currency"),
+        ("prices: { currency: USD, opnai: {} }", ":1:26", "there is no provider `opnai`"),
+        ("prices: { currency: USD, openai: { m: { input: 1 } } }", ":1:36", "the price of `m` has no `output`"),
+        ("prices: { currency: USD, openai: { m: { input: 1, ouput: 2 } } }", ":1:51", "a price has no `ouput`"),
+        ("prices:\n  currency: USD\n  openai:\n    m: { input: -1, output: 2 }", ":4:17", "a price is 0 or more"),
+        ("prices:\n  currency: USD\n  openai:\n    m: { input: .nan, output: 2 }", ":4:17", "non-finite float"),
+        ("prices: { currency: USD, openai: { m: { input: \"1\", output: 2 } } }", ":1:48", "wants a number"),
+        ("prices: { currency: USD, openai: { m: 3 } }", ":1:39", "wants keys with values, found the number 3"),
         ("tests: {}", ":1:1", "there is no setting `tests`"),
     ] {
         temp.write("chainrun.yaml", yaml)?;

@@ -126,10 +126,25 @@ fn again() -> Outcome {
     let scripts = page.matches("</script>").count();
     ensure(scripts == 2 && !page.contains("<!--"), format!("{scripts} scripts end"))?;
     let start = page.find("id=\"data\">").ok_or("no data")? + "id=\"data\">".len();
-    let data = json(page[start..].split("</script>").next().unwrap_or_default())?;
+    let packed = json(page[start..].split("</script>").next().unwrap_or_default())?;
+    let data = unpacked(&packed["data"], &packed);
     ensure(data["summary"] == json(&read(&temp, "json.1")?)?, "the page holds another summary")?;
     let lines = &data["differences"]["1/0/0/0"];
     ensure(lines[0] == "- one" && lines[1] == "- two", lines)
+}
+
+/// The data of a page, as its script unpacks it.
+fn unpacked(value: &Json, all: &Json) -> Json {
+    let Json::Array(items) = value else { return value.clone() };
+    match (items[0].as_u64(), items.len()) {
+        (None, _) => items[1..].iter().map(|item| unpacked(item, all)).collect(),
+        (Some(at), 1) => all["texts"][at as usize].clone(),
+        (Some(at), _) => {
+            let keys = all["shapes"][at as usize].as_array().into_iter().flatten().filter_map(Json::as_str);
+            let values = items[1..].iter().map(|item| unpacked(item, all));
+            Json::Object(keys.map(str::to_owned).zip(values).collect())
+        }
+    }
 }
 
 fn cut() -> Outcome {

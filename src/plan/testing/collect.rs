@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path as FilePath;
 
 use super::asked::AskedChains;
-use super::claims;
 use super::mocks::{Mock, mock_value};
 use super::values::{Known, TestValue};
 use super::variants::{Plans, Swap};
 use super::{Rows, Test, Variant};
+use super::{claims, costs};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::library::Libraries;
 use crate::plan::lower::Settings;
@@ -114,6 +114,7 @@ impl<'a> Collector<'a> {
         let mut named = known.clone();
         named.names = plan.variables.iter().map(|v| v.name.clone()).collect();
         let expectations = self.expectations(&lines, &named, &variants);
+        self.wrong.extend(costs::unpriced(&expectations, &variants, &mocks, &self.settings.prices));
         let (runs, rows_pass) = (self.runs(&lines), self.rows_pass(&lines, rows.is_some()));
         let tags = self.tags(&lines);
         (self.wrong.len() == before).then(|| Test {

@@ -4,6 +4,7 @@ mod asked;
 mod asks;
 mod claims;
 mod collect;
+mod costs;
 mod counts;
 mod mocks;
 mod values;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use indexmap::IndexMap;
 
 use super::difference::difference;
-use super::json::json;
+use super::json::value;
+use super::packed::packed;
 use super::terminal::counts;
 use crate::testing::summary::Summary;
 
@@ -15,11 +16,8 @@ const PAGE: &str = include_str!("page.html");
 /// The whole page.
 pub fn html(summary: &Summary) -> String {
     let title = counts(summary);
-    let mut data = String::from("{\"differences\":");
-    data.push_str(&serde_json::to_string(&differences(summary)).unwrap_or_else(|_| "{}".to_owned()));
-    data.push_str(",\"summary\":");
-    data.push_str(&json(summary));
-    data.push('}');
+    let data =
+        packed(&serde_json::json!({ "differences": differences(summary), "summary": value(summary) })).to_string();
     // The title first: a text of the data may look like a mark.
     let (before, after) = PAGE.split_once("@DATA@").unwrap_or((PAGE, ""));
     let mut out = before.replace("@TITLE@", &text(&title));

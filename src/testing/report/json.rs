@@ -54,6 +54,8 @@ struct Test<'s> {
     runs_selected: usize,
     verdict: &'static str,
     choices: Vec<Chosen>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<Labelled>,
     cases: Vec<Case<'s>>,
 }
 
@@ -63,6 +65,14 @@ struct Chosen {
     rows_passed: u64,
     rows: u64,
     verdict: &'static str,
+}
+
+/// The rows of one label.
+#[derive(Serialize)]
+struct Labelled {
+    label: String,
+    met: u64,
+    rows: u64,
 }
 
 /// The runs of one row under one choice.
@@ -95,8 +105,17 @@ pub fn counts(summary: &Summary) -> Counts {
     }
 }
 
-/// The summary as one JSON value.
+/// The summary as one JSON value, as a person reads it.
 pub fn json(summary: &Summary) -> String {
+    with_document(summary, |document| serde_json::to_string_pretty(document).unwrap_or_default())
+}
+
+/// The summary as one JSON value.
+pub fn value(summary: &Summary) -> serde_json::Value {
+    with_document(summary, |document| serde_json::to_value(document).unwrap_or_default())
+}
+
+fn with_document<T>(summary: &Summary, of: impl FnOnce(&Document<'_>) -> T) -> T {
     let groups: Vec<_> = summary.tests.iter().map(TestSummary::groups).collect();
     let tests = summary.tests.iter().zip(&groups).map(|(test, groups)| one(test, groups));
     let document = Document {
@@ -109,7 +128,7 @@ pub fn json(summary: &Summary) -> String {
         counts: counts(summary),
         tests: tests.collect(),
     };
-    serde_json::to_string_pretty(&document).unwrap_or_default()
+    of(&document)
 }
 
 fn one<'s>(test: &'s TestSummary, groups: &'s [Group<'s>]) -> Test<'s> {
@@ -136,6 +155,7 @@ fn one<'s>(test: &'s TestSummary, groups: &'s [Group<'s>]) -> Test<'s> {
         runs_selected: record.runs,
         verdict: test.verdict().name(),
         choices: test.choices().into_iter().map(chosen).collect(),
+        labels: test.labels().into_iter().map(|of| Labelled { label: of.name, met: of.met, rows: of.all }).collect(),
         cases: cases.collect(),
     }
 }

@@ -26,6 +26,7 @@ pub fn markdown(summary: &Summary) -> String {
     table(&mut out, summary);
     for test in &summary.tests {
         grid(&mut out, test);
+        labels(&mut out, test);
     }
     let skipped: Vec<_> = summary.tests.iter().filter(|t| t.record.skip.is_some()).collect();
     if !skipped.is_empty() {
@@ -126,6 +127,19 @@ fn grid(out: &mut String, test: &TestSummary) {
             found.map(|c| cell(c.verdict, c.passed, c.all)).unwrap_or_default()
         });
         let _ = writeln!(out, "| {} | {} |", code(line), cells.collect::<Vec<_>>().join(" | "));
+    }
+}
+
+/// How many rows of each label passed.
+fn labels(out: &mut String, test: &TestSummary) {
+    let labels = test.labels();
+    if labels.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n**{}**\n\n| label | rows passed |\n|---|---|", text(&test.record.test));
+    for label in labels {
+        let mark = if label.met == label.all { "✅" } else { "❌" };
+        let _ = writeln!(out, "| {} | {mark} {}/{} |", code(&label.name), label.met, label.all);
     }
 }
 

@@ -8,6 +8,7 @@ mod json;
 mod junit;
 mod markdown;
 mod naming;
+mod packed;
 mod terminal;
 
 pub use difference::difference;

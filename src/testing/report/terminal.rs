@@ -94,7 +94,7 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
     let place = format!("{}:{}", record.file, record.line);
     let name = format!("\"{}\"", clean(&record.test));
     match verdict {
-        Verdict::Passed if test.warnings() == 0 && record.runs_pass.is_none() && test.choices().len() < 2 => return,
+        Verdict::Passed if is_plain(test) => return,
         Verdict::Passed => {
             let _ = writeln!(out, "{} {name} {}", paint.green("passed"), paint.faint(&place));
         }
@@ -116,6 +116,7 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
             let _ = writeln!(out, "{} {name} {}", paint.red("broken"), paint.faint(&place));
         }
     }
+    rows(out, test);
     grid(out, test, paint);
     let share = record.runs_pass.unwrap_or(1.0);
     for group in test.groups() {
@@ -134,7 +135,8 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
                 high * 100.0
             );
         }
-        let passed = group.verdict(share) == Verdict::Passed;
+        // What enough others outvoted is told by its count.
+        let passed = verdict == Verdict::Passed || group.verdict(share) == Verdict::Passed;
         // Of a case that ran many times, the first run that did not pass says enough.
         let first = group.runs.iter().find(|r| !matches!(r.status, Status::Passed | Status::Spared));
         if let (Some(run), false) = (first, passed) {
@@ -145,6 +147,26 @@ fn one(out: &mut String, test: &TestSummary, paint: Paint) {
                 check(out, run, warning, paint);
             }
         }
+    }
+}
+
+/// Whether there is nothing to say of a test that passed.
+fn is_plain(test: &TestSummary) -> bool {
+    let choices = test.choices();
+    let all = choices.iter().all(|choice| choice.passed == choice.all);
+    test.warnings() == 0 && test.record.runs_pass.is_none() && all && choices.len() < 2
+}
+
+/// How many rows passed, and of each label.
+fn rows(out: &mut String, test: &TestSummary) {
+    let Some(share) = test.record.rows_pass else { return };
+    if let [choice] = test.choices().as_slice() {
+        let _ = writeln!(out, "  {} of {} rows passed; {:.0}% must", choice.passed, choice.all, share * 100.0);
+    }
+    let labels: Vec<String> =
+        test.labels().iter().map(|of| format!("{} {} of {}", clean(&of.name), of.met, of.all)).collect();
+    if !labels.is_empty() {
+        let _ = writeln!(out, "  by label: {}", labels.join(", "));
     }
 }
 
