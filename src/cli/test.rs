@@ -19,6 +19,7 @@ use super::test_files::of_file;
 use super::{INTERRUPTED, WRONG, load, recordings, verdicts};
 use crate::config::Context;
 use crate::plan::testing::Test;
+use crate::run::Traffic;
 use crate::source::Sources;
 use crate::testing::{
     CaseRecord, Entry, Folder, Mode, Options, Prepared, Recorder, Recordings, Redaction, Runner, Spent, Status,
@@ -230,6 +231,7 @@ async fn run(
     let files = prepared.iter().map(|(file, _)| file.shown.clone()).collect();
     log.add(Entry::Began { version: env!("CARGO_PKG_VERSION").to_owned(), files, cases, notes }, console);
     let spent = Spent::default();
+    let traffic = Traffic::default();
     let folders: Vec<Folder> =
         prepared.iter().map(|(file, _)| Folder::of(&file.path, mode, file.redactions.clone())).collect();
     let runner = |at: usize| {
@@ -240,6 +242,7 @@ async fn run(
             context,
             snapshots: &folders[at],
             recordings: file.recordings.clone(),
+            traffic: &traffic,
         };
         Runner { surroundings, options, spent: &spent, finished: &finished }
     };

@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::log::{CaseRecord, CheckRecord, Status, StepRecord};
 use super::observer::Observer;
 use super::prepare::Case;
-use super::recordings::{Deck, Miss, Recordings};
+use super::recordings::{Deck, Miss, Recorder, Recordings};
 use super::snapshot_names::case_name;
 use super::snapshots::{Folder, Snapshots};
 use super::verdict::{Ended, facts, shown};
@@ -23,7 +23,7 @@ use crate::plan::testing::{MockAnswer, Test};
 use crate::plan::{Making, ModelId, Models, Plan, build_models_so};
 use crate::providers::mock::{Mock, Scripted};
 use crate::providers::{ModelConfig, OptionValue, Provider, fake};
-use crate::run::{Failure, Run};
+use crate::run::{Failure, Run, Traffic};
 use crate::source::Sources;
 use crate::value::{Finish, Value};
 
@@ -39,6 +39,8 @@ pub struct Surroundings<'a> {
     pub snapshots: &'a Folder,
     /// The file's recordings; none where every call is made and none recorded.
     pub recordings: Option<Rc<Recordings>>,
+    /// The bounds of the servers, which all cases of all files keep to together.
+    pub traffic: &'a Traffic,
 }
 
 /// The longest text of a step in a record, in characters.
@@ -73,7 +75,7 @@ impl Surroundings<'_> {
         let stands = stand_ins(test, case);
         let models = stands.as_ref().map_err(Clone::clone).and_then(|s| self.models(s, case, plan, &observer, run));
         let outcome = match &models {
-            Ok(models) => clock.drive(value(plan, case, models, &observer, self.sources)).await,
+            Ok(models) => clock.drive(self.value(plan, case, models, &observer)).await,
             Err(wrong) => Err(told(wrong)),
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -92,7 +94,7 @@ impl Surroundings<'_> {
                 let models = stands.as_ref().map_err(Clone::clone);
                 let models = models.and_then(|s| self.models(s, &case, &plan, aside, run));
                 let models = models.map_err(|wrong| told(&wrong))?;
-                clock.drive(value(&plan, &case, &models, aside, self.sources)).await
+                clock.drive(self.value(&plan, &case, &models, aside)).await
             })
         };
         let passed = clock.now();
@@ -193,6 +195,26 @@ impl Surroundings<'_> {
         };
         build_models_so(plan, &case.variables, self.context, &making)
     }
+
+    /// The value of a plan.
+    async fn value(&self, plan: &Plan, case: &Case, models: &Models, observer: &Observer) -> Result<Value, String> {
+        let (sender, mut reader) = channel_unrecorded();
+        let run = Run::new(plan, &case.variables, models, case.stdin.clone(), sender).watched(observer);
+        let replays = self.recordings.as_ref().is_some_and(|r| r.mode() == Recorder::Replay);
+        // What recordings answer asks no server, and waits for nobody.
+        let run = if replays { run } else { run.sharing(self.traffic) };
+        let running = async move {
+            let out = run.value(|span| self.sources.place(span)).await;
+            drop(run);
+            out
+        };
+        let reading = async move { while reader.recv().await.is_some() {} };
+        let (outcome, ()) = tokio::join!(running, reading);
+        outcome.map_err(|failure| match failure {
+            Failure::Stopped => "the run was stopped".to_owned(),
+            Failure::Failed(diagnostic) => message(&diagnostic, self.sources),
+        })
+    }
 }
 
 /// Gives a model that has a seed another one for each run, so that runs differ where models do.
@@ -247,28 +269,6 @@ fn scripted(answer: &MockAnswer) -> Scripted {
 /// A value as a model would say it: text as it is, the rest as JSON.
 fn text(value: &Value) -> String {
     value.as_text().map_or_else(|| value.to_json().to_string(), std::borrow::Cow::into_owned)
-}
-
-async fn value(
-    plan: &Plan,
-    case: &Case,
-    models: &Models,
-    observer: &Observer,
-    sources: &Sources,
-) -> Result<Value, String> {
-    let (sender, mut reader) = channel_unrecorded();
-    let run = Run::new(plan, &case.variables, models, case.stdin.clone(), sender).watched(observer);
-    let running = async move {
-        let out = run.value(|span| sources.place(span)).await;
-        drop(run);
-        out
-    };
-    let reading = async move { while reader.recv().await.is_some() {} };
-    let (outcome, ()) = tokio::join!(running, reading);
-    outcome.map_err(|failure| match failure {
-        Failure::Stopped => "the run was stopped".to_owned(),
-        Failure::Failed(diagnostic) => message(&diagnostic, sources),
-    })
 }
 
 /// A diagnostic as a line, with its place.
