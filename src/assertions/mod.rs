@@ -25,12 +25,14 @@ mod refusal;
 mod rouge;
 mod schema;
 mod schema_check;
+mod schema_compiler;
 mod schema_rules;
 mod spec;
 mod texts;
 mod treebank;
 mod xml;
 mod xml_document;
+mod xml_reader;
 
 #[cfg(test)]
 mod conformance_tests;

@@ -1,6 +1,6 @@
 //! `schema`: the text is JSON that a JSON Schema accepts.
 //!
-//! Which words of schemas are read stands in [`super::schema_rules`]; `format` is checked. Nothing is fetched.
+//! Which words of schemas are read stands in [`super::schema_compiler`]; `format` is checked. Nothing is fetched.
 
 use super::bound::Bound;
 use super::outcome::{Check, Outcome, Subject, Undecided};

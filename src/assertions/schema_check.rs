@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::equals::same;
 use super::places::quoted;
-use super::schema_rules::{Id, Node, Rule, compile as rules};
+use super::schema_compiler::compile as rules;
+use super::schema_rules::{Id, Node, Rule};
 use super::spec::{BuildError, Part};
 use super::{Operator, Undecided};
 use crate::value::{Value, nearest};

@@ -61,7 +61,11 @@ impl Telemetry {
         for warning in &settings.warnings {
             console.warn(warning);
         }
-        let sending = settings.endpoint.as_ref().and_then(|endpoint| {
+        // Random for each process; the time tells processes that got the same.
+        let seed = format!("{:x}-{:?}-{}", RandomState::new().hash_one(0), Instant::now(), std::process::id());
+        let ids = Ids::new(&settings, &seed);
+        let kept = settings.sampler.keeps(settings.parent.as_ref(), ids.trace());
+        let sending = settings.endpoint.as_ref().filter(|_| kept).and_then(|endpoint| {
             let place = format!("{}:{}", endpoint.base.host(), endpoint.base.port());
             match Collector::new(endpoint, context) {
                 Ok(collector) => Some(Sending::start(collector, place)),
@@ -74,9 +78,6 @@ impl Telemetry {
         if file.is_none() && sending.is_none() {
             return None;
         }
-        // Random for each process; the time tells processes that got the same.
-        let seed = format!("{:x}-{:?}-{}", RandomState::new().hash_one(0), Instant::now(), std::process::id());
-        let ids = Ids::new(&settings, &seed);
         Some(Self { settings, ids, waiting: Vec::new(), since: Instant::now(), file, sending })
     }
 

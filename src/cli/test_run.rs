@@ -12,6 +12,7 @@ use super::run_log::{Finished, RunLog};
 use super::test::Tested;
 use super::{INTERRUPTED, WRONG, recordings, verdicts};
 use crate::config::Context;
+use crate::run::Traffic;
 use crate::testing::{
     CaseRecord, Entry, Folder, Mode, Options, Prepared, Runner, Spent, Status, Summary, Surroundings, report,
 };
@@ -54,6 +55,7 @@ pub async fn run(
         folders: prepared.iter().map(|(file, _)| folder(file)).collect(),
         finished,
         spent: Spent::default(),
+        traffic: Traffic::default(),
         progress: Progress { console, done: Cell::new(0), all },
         unsaved: RefCell::default(),
     };
@@ -106,6 +108,7 @@ struct Running<'t> {
     folders: Vec<Folder>,
     finished: Finished,
     spent: Spent,
+    traffic: Traffic,
     progress: Progress<'t>,
     /// Why recordings cannot be written.
     unsaved: RefCell<Option<String>>,
@@ -121,6 +124,7 @@ impl Running<'_> {
             snapshots: &self.folders[at],
             recordings: file.recordings.clone(),
             prices: &file.prices,
+            traffic: &self.traffic,
         };
         Runner { surroundings, options: self.options, spent: &self.spent, finished: &self.finished }
     }

@@ -93,8 +93,10 @@ fn read(text: &str, default_port: u16, lenient: bool) -> Result<BaseUrl, String>
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
-    if path.contains(['?', '#']) || authority.contains(['?', '#']) {
-        return Err(format!("`{text}` is no server's address: a query has no place in it"));
+    if let Some(at) = text.find(['?', '#']) {
+        // What stands behind it may be a key.
+        let (place, mark) = (&text[..at], &text[at..=at]);
+        return Err(format!("`{place}{mark}…` is no server's address: leave out what begins with `{mark}`"));
     }
     if authority.contains('@') {
         return Err("a name or password has no place in an address: `api_key:` takes a secret".to_owned());
@@ -194,7 +196,9 @@ mod tests {
         let base = BaseUrl::parse("http://host/prefix/", 11434).unwrap();
         assert_eq!(base.at("/api/chat"), "http://host:80/prefix/api/chat");
         assert_eq!(BaseUrl::parse("http://h:1/v1", 1).unwrap().without_suffix("/v1").to_string(), "http://h:1");
-        for bad in ["http://host:port", "host:70000", "unix:///run/x", "http://me:pw@host", "http://a b", "h/?x=1"] {
+        for bad in
+            ["http://host:port", "host:70000", "unix:///run/x", "http://me:pw@host", "http://a b", "h/?x=1", "h#x"]
+        {
             assert!(BaseUrl::parse(bad, 11434).is_err(), "{bad}");
         }
     }

@@ -17,6 +17,7 @@ mod glob;
 mod library;
 mod live;
 mod lower;
+mod making;
 mod matching;
 mod models;
 mod names;
@@ -42,10 +43,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{
-    Fixed, Given, GivenValue, Making, Models, bind, build_models, build_models_so, fixed_embedder, fixed_provider,
-    from_text, refused_models,
-};
+pub use bind::{Given, GivenValue, bind, from_text};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
 pub use declarations::Declarations;
@@ -55,6 +53,9 @@ pub use exec::Exec;
 pub use glob::is_pattern;
 pub use library::{Libraries, Library};
 pub use lower::{Checked, Execs, Override, Settings, check, lower};
+pub use making::{
+    Fixed, Making, Models, build_models, build_models_so, fixed_embedder, fixed_provider, refused_models,
+};
 pub use paths::{plain, project};
 pub use pictures::Picture;
 pub use reads::{Reached, Reads};

@@ -96,6 +96,11 @@ pub(super) fn longest(texts: &[String]) -> String {
     format!("the longest has {letters} characters and begins {begin:?}")
 }
 
+/// A vector of JSON's numbers.
+pub(super) fn numbers(json: &serde_json::Value) -> Option<Vec<f32>> {
+    json.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::fake_words::{by_word, count, pieces, prompt_words, words};
 use super::instruct::{self, Instruct};
 use super::spec::{CALL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
@@ -279,64 +280,6 @@ pub fn last_prompt(request: &Request) -> String {
         }
         RequestInput::Raw(segments) => segments.iter().map(|s| s.text.as_str()).collect(),
     }
-}
-
-/// Whitespace-separated words with the byte offsets where they begin.
-fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    // Each word is a slice of `text`, so the distance of their beginnings is its offset.
-    text.split_whitespace().map(move |word| (word.as_ptr() as usize - text.as_ptr() as usize, word))
-}
-
-fn count(text: &str) -> u64 {
-    if !text.is_ascii() {
-        return text.split_whitespace().count() as u64;
-    }
-    let mut words = 0;
-    let mut space = true;
-    for byte in text.bytes() {
-        let now = matches!(byte, b'\t'..=b'\r' | b' ');
-        words += u64::from(space && !now);
-        space = now;
-    }
-    words
-}
-
-fn prompt_words(request: &Request) -> u64 {
-    match &request.input {
-        RequestInput::Messages(messages) => messages.iter().map(|m| count(&m.text)).sum(),
-        // A word may run over the border of two segments.
-        RequestInput::Raw(segments) => count(&segments.iter().map(|s| s.text.as_str()).collect::<String>()),
-    }
-}
-
-/// `text` in one piece a word, each with the space before it; space at the end goes with the last.
-fn by_word(text: &str) -> impl Iterator<Item = &str> {
-    let ends = words(text).map(|(at, word)| at + word.len());
-    let mut ends = ends.peekable();
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let end = match (ends.next(), ends.peek()) {
-            (Some(end), Some(_)) => end,
-            _ => text.len(),
-        };
-        let piece = &text[from..end];
-        from = end;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
-/// `text` in `n` pieces of nearly equal length, cut between characters; fewer where it has fewer characters.
-fn pieces(text: &str, n: usize) -> impl Iterator<Item = &str> {
-    let chars = text.chars().count();
-    let n = n.min(chars).max(1);
-    let mut rest = text;
-    (0..n).map(move |i| {
-        let length = chars * (i + 1) / n - chars * i / n;
-        let end = rest.char_indices().nth(length).map_or(rest.len(), |(at, _)| at);
-        let (piece, after) = rest.split_at(end);
-        rest = after;
-        piece
-    })
 }
 
 #[cfg(test)]

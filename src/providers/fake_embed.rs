@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
+use super::spec::{EMBEDDER_OPTIONS, RATE_OPTIONS, SERVER_OPTIONS};
 use super::{
     Batches, BoxFuture, Build, Effect, Embedder, Embeddings, Enforcement, ErrorKind, ModelConfig, OptionKind,
     OptionSpec, ProviderError, Spec,
@@ -21,7 +21,7 @@ pub static EMBEDDER: Spec = Spec {
     argument: OptionSpec::new("argument", OptionKind::Text, "there is none: the words alone make the vector"),
     argument_required: false,
     instead: &[],
-    options: &[OPTIONS, SERVER_OPTIONS, EMBEDDER_OPTIONS],
+    options: &[OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, EMBEDDER_OPTIONS],
     explained: &[
         ("echo", "an embedder answers nothing: leave it out"),
         ("chunks", "vectors do not stream: leave it out"),

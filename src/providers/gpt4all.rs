@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sources::GPT4ALL;
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     Effect, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, Provider, ProviderError, Spec,
@@ -15,7 +16,8 @@ pub static SPEC: Spec = Spec {
     name: "gpt4all",
     doc: "a model of GPT4All: a file of its folder, or its desktop program's server (`server:`)",
     argument: OptionSpec::new("model", OptionKind::Text, "the model's file, or its name as GPT4All shows it")
-        .wire("model"),
+        .wire("model")
+        .documented(&[GPT4ALL]),
     argument_required: true,
     instead: &[],
     options: &[
@@ -63,10 +65,14 @@ const SERVER_ONLY: &[&str] = &["idle_timeout", "allow_control_tokens", "requests
 static OPTIONS: &[OptionSpec] = &[
     model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest")
         .wire("temperature")
-        .aliases(&["temp"]),
-    model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this").wire("top_p"),
+        .aliases(&["temp"])
+        .documented(&[GPT4ALL]),
+    model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this")
+        .wire("top_p")
+        .documented(&[GPT4ALL]),
     model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share of the likeliest")
-        .wire("min_p"),
+        .wire("min_p")
+        .documented(&[GPT4ALL]),
     model("top_k", OptionKind::Int(0, i64::MAX), "choose among this many of the likeliest tokens; not with a server"),
     model(
         "max_tokens",
@@ -75,7 +81,8 @@ static OPTIONS: &[OptionSpec] = &[
     )
     .wire("max_tokens")
     .default("512")
-    .aliases(&["max_new_tokens", "n_predict", "num_predict"]),
+    .aliases(&["max_new_tokens", "n_predict", "num_predict"])
+    .documented(&[GPT4ALL]),
     model("stop", OptionKind::Texts, "texts that end the answer; not with a server").aliases(&["stop_sequences"]),
     model("seed", OptionKind::Int(i64::MIN, i64::MAX), "the seed of the choice of tokens; not with a server"),
     model(

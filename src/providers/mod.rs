@@ -3,10 +3,12 @@
 pub mod control;
 mod embed;
 mod fake_embed;
+mod fake_words;
 pub mod instruct;
 mod loading;
 mod options;
 mod sealed;
+pub mod sources;
 mod spec;
 mod thinking;
 pub mod tools;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::sources::Source;
 use super::{Embedder, ModelConfig, Provider, ProviderError};
 use crate::config::Context;
 use crate::value::{Constraint, Value};
@@ -94,6 +95,10 @@ pub struct OptionSpec {
     pub wire: &'static str,
     /// Who acts on it.
     pub effect: Effect,
+    /// Where the makers of the servers say what it means; empty where it is chainrun's own.
+    pub documented: &'static [Source],
+    /// The real servers at which it was tried, with their versions; with none, what is known of it is documentation alone.
+    pub tried: &'static [&'static str],
 }
 
 /// Whether a provider makes an answer obey a constraint.
@@ -168,11 +173,12 @@ impl Spec {
 }
 
 const fn option(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionSpec {
-    OptionSpec { name, kind, default: "", doc, aliases: &[], wire: "", effect: Effect::Model }
+    let (documented, tried): (&[Source], &[&str]) = (&[], &[]);
+    OptionSpec { name, kind, default: "", doc, aliases: &[], wire: "", effect: Effect::Model, documented, tried }
 }
 
 const fn call(name: &'static str, kind: OptionKind, default: &'static str, doc: &'static str) -> OptionSpec {
-    OptionSpec { name, kind, default, doc, aliases: &[], wire: "", effect: Effect::Call }
+    OptionSpec { default, effect: Effect::Call, ..option(name, kind, doc) }
 }
 
 impl OptionSpec {
@@ -199,6 +205,20 @@ impl OptionSpec {
     #[must_use]
     pub const fn wire(mut self, wire: &'static str) -> Self {
         self.wire = wire;
+        self
+    }
+
+    /// The same with where its servers' makers say what it means.
+    #[must_use]
+    pub const fn documented(mut self, documented: &'static [Source]) -> Self {
+        self.documented = documented;
+        self
+    }
+
+    /// The same with the real servers at which it was tried.
+    #[must_use]
+    pub const fn tried(mut self, tried: &'static [&'static str]) -> Self {
+        self.tried = tried;
         self
     }
 }
@@ -244,7 +264,7 @@ pub static REPEATABLE: &[OptionSpec] =
 pub static SERVER_OPTIONS: &[OptionSpec] =
     &[call("idle_timeout", OptionKind::Limit, "5m", "the longest time without a byte from the server")];
 
-/// Options of every model of a server: how much it is asked.
+/// Options of every model and embedder of a server: how much it is asked.
 pub static RATE_OPTIONS: &[OptionSpec] = &[
     call("requests_per_minute", OptionKind::Int(1, i64::MAX), "off", "the most requests that begin in any minute"),
     call(

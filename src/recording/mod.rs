@@ -195,67 +195,53 @@ impl Asked {
 impl Recorded {
     /// A line of a recording. The pieces are kept where there are several.
     pub fn new(
-        (name, provider, model): (&str, &str, &str),
+        names: (&str, &str, &str),
         options: Map<String, Json>,
         asked: Asked,
         answer: &Answer,
         pieces: Vec<usize>,
     ) -> Self {
-        Self {
-            recording: VERSION,
-            name: name.to_owned(),
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            options,
-            asked,
-            run: 1,
-            time: 1,
-            weights: None,
-            answer: Kept {
-                text: Some(answer.text.clone()),
-                vector: None,
-                reasoning: answer.reasoning.clone(),
-                tool_calls: answer.tool_calls.clone(),
-                model: Some(answer.model.clone()),
-                finish: answer.finish,
-                input_tokens: answer.usage.input,
-                output_tokens: answer.usage.output,
-                seconds: None,
-            },
-            pieces: if pieces.len() > 1 { pieces } else { Vec::new() },
-        }
+        let kept = Kept {
+            text: Some(answer.text.clone()),
+            vector: None,
+            reasoning: answer.reasoning.clone(),
+            tool_calls: answer.tool_calls.clone(),
+            model: Some(answer.model.clone()),
+            finish: answer.finish,
+            input_tokens: answer.usage.input,
+            output_tokens: answer.usage.output,
+            seconds: None,
+        };
+        let pieces = if pieces.len() > 1 { pieces } else { Vec::new() };
+        Self { pieces, ..Self::line(names, options, asked, kept) }
     }
 
     /// The same as the vector of a text.
-    pub fn of_vector(
+    pub fn of_vector(names: (&str, &str, &str), options: Map<String, Json>, asked: Asked, vector: &[f32]) -> Self {
+        let kept = Kept {
+            text: None,
+            vector: Some(vector.to_vec()),
+            reasoning: None,
+            tool_calls: Vec::new(),
+            model: None,
+            finish: Finish::Stop,
+            input_tokens: None,
+            output_tokens: None,
+            seconds: None,
+        };
+        Self::line(names, options, asked, kept)
+    }
+
+    /// A line of the first run and time.
+    fn line(
         (name, provider, model): (&str, &str, &str),
         options: Map<String, Json>,
         asked: Asked,
-        vector: &[f32],
+        answer: Kept,
     ) -> Self {
-        Self {
-            recording: VERSION,
-            name: name.to_owned(),
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            options,
-            asked,
-            run: 1,
-            time: 1,
-            weights: None,
-            answer: Kept {
-                text: None,
-                vector: Some(vector.to_vec()),
-                reasoning: None,
-                tool_calls: Vec::new(),
-                model: None,
-                finish: Finish::Stop,
-                input_tokens: None,
-                output_tokens: None,
-                seconds: None,
-            },
-            pieces: Vec::new(),
-        }
+        let (name, provider, model) = (name.to_owned(), provider.to_owned(), model.to_owned());
+        let (recording, run, time, weights, pieces) = (VERSION, 1, 1, None, Vec::new());
+        Self { recording, name, provider, model, options, asked, run, time, weights, answer, pieces }
     }
 
     /// The answer's text in the pieces in which it came; whole where they do not fit it any more.

@@ -11,28 +11,12 @@ use super::stages::{Placed, wrong_input};
 use super::{Failure, Run};
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, FrameId, NodeId};
-use crate::plan::{BlockId, Each, Models, Node, NodeKind, OnError, Plan};
+use crate::plan::{BlockId, Each, Models, Node, OnError, Plan};
 use crate::source::Span;
 use crate::value::{Value, redact_json};
 
 /// Items in flight at a time unless told, whatever the providers would take.
 const MOST_UNTOLD: usize = 256;
-
-/// Calls that each model of a plan may have in flight: what its provider takes, more where an `each` is told so. A
-/// provider that makes one call at a time stays so: more would only wait inside it, their time-outs running.
-pub(super) fn permits(plan: &Plan, models: &Models) -> Vec<usize> {
-    let mut out: Vec<usize> = models.providers.iter().map(|p| p.caps().concurrency.max(1)).collect();
-    for node in &plan.nodes {
-        let NodeKind::Each(each) = &node.kind else { continue };
-        let Some(told) = each.concurrency else { continue };
-        for model in plan.models_in(each.block) {
-            if let Some(permits) = out.get_mut(model.0 as usize).filter(|n| **n > 1) {
-                *permits = told.max(*permits);
-            }
-        }
-    }
-    out
-}
 
 /// Items of an `each` in flight at a time: what it was told, else what the providers of its models and embedders take together.
 pub fn items_at_a_time(plan: &Plan, models: &Models, each: &Each) -> usize {

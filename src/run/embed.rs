@@ -7,9 +7,11 @@ use std::time::Instant;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use indexmap::IndexMap;
 
-use super::ask::{backoff, call_failure, clean};
+use super::ask::call_failure;
 use super::frame::Frame;
+use super::rate::{self, Limiter, Passed, Wait};
 use super::stages::wrong_input;
+use super::tries::{backoff, clean};
 use super::{Failure, Run, vectors};
 use crate::diag::{Code, Diagnostic};
 use crate::event::{EmbedderFacts, EventKind, NodeId, Sink};
@@ -231,18 +233,26 @@ impl Run<'_> {
         batch: &[(usize, String)],
     ) -> Result<Embeddings, ProviderError> {
         let stopped = || ProviderError::new(ErrorKind::Cancelled, "the run was stopped");
-        let _permit = self.embedding[place.0 as usize].acquire().await.map_err(|_| stopped())?;
+        let gate = self.gates.embedder(place);
+        let _permit = gate.enter().await.map_err(|_| stopped())?;
         let texts: Vec<String> = batch.iter().map(|(_, text)| text.clone()).collect();
         let mut attempt = 1;
         loop {
             let secrets = self.models.secrets.clone();
             let mut sink = Sink::new(self.events.clone(), frame.id, id, secrets, config.max_response());
+            let passed = match &gate.limiter {
+                Some(limiter) => Some((limiter, within_rate(limiter, config, &texts, &mut sink).await?)),
+                None => None,
+            };
             let (provider, model, count) = (config.spec.name, config.shown_model(), texts.len());
             let called = |_: &Sink| EventKind::EmbedderCalled { provider, model, attempt, texts: count };
             sink.record(called).await?;
             let started = Instant::now();
             let error = match one_try(config, embedder, &texts, &mut sink).await {
                 Ok(made) => {
+                    if let Some((limiter, passed)) = &passed {
+                        limiter.mend_vectors(passed, made.usage);
+                    }
                     let (usage, seconds) = (made.usage, started.elapsed().as_secs_f64());
                     let dimensions = made.vectors.first().map_or(0, Vec::len);
                     let told = |_: &Sink| {
@@ -282,6 +292,20 @@ fn facts(config: &ModelConfig, embedder: &dyn Embedder) -> EmbedderFacts {
         model: config.shown_model(),
         server: embedder.server().map(super::facts::server),
     }
+}
+
+/// Waits for the limits of a server's rate.
+async fn within_rate(
+    limiter: &Limiter,
+    config: &ModelConfig,
+    texts: &[String],
+    sink: &mut Sink,
+) -> Result<Passed, ProviderError> {
+    let tokens = texts.iter().map(|text| rate::tokens_of(text.len())).sum();
+    limiter
+        .pass(tokens, Some(0), async |wait: Wait| sink.tell(wait.event(&config.name)).await)
+        .await
+        .map_err(Into::into)
 }
 
 async fn one_try(

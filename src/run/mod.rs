@@ -9,6 +9,7 @@ mod exec;
 mod explain;
 mod facts;
 mod fit;
+mod flights;
 mod frame;
 mod process;
 mod rate;
@@ -17,24 +18,28 @@ mod request;
 mod retrieve;
 mod stages;
 mod taped;
+mod traffic;
+mod tries;
 mod vectors;
 mod watch;
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 pub use explain::{Explained, ExplainedIndex, control_stages, explain, explain_indexes};
 pub use process::{ProcessGroup, how};
 pub use request::fill;
+pub use traffic::Traffic;
 pub use watch::{Playback, Recordable, Ticket, Watch};
 
 use crate::diag::Diagnostic;
 use crate::event::{EventKind, EventSender, FrameId, NodeId, Stopped};
 use crate::plan::{BlockId, Models, Plan};
 use crate::value::Value;
+use flights::Flights;
 use frame::Frame;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
+use traffic::Gates;
 
 /// Why a run gave no value.
 #[derive(Debug)]
@@ -73,12 +78,10 @@ pub struct Run<'a> {
     frames: Cell<u32>,
     /// What follows it closely.
     watch: Option<&'a dyn Watch>,
-    /// One for each model: how many calls may be in flight.
-    permits: Vec<Arc<Semaphore>>,
-    /// One for each model: how much it may be asked in a minute.
-    limiters: Vec<Option<Rc<rate::Limiter>>>,
-    /// One for each embedder: how many batches may be in flight.
-    embedding: Vec<Semaphore>,
+    /// What calls pass before they are made.
+    gates: Gates,
+    /// Answers that are being made, and will be kept.
+    flights: Flights,
     /// The indexes that were built.
     indexes: Vec<OnceCell<retrieve::Outcome>>,
 }
@@ -92,9 +95,7 @@ impl<'a> Run<'a> {
         stdin: Option<Value>,
         events: EventSender,
     ) -> Self {
-        let permits = each::permits(plan, models).into_iter().map(|n| Arc::new(Semaphore::new(n))).collect();
-        let limiters = rate::limiters(models);
-        let embedding = models.embedders.iter().map(|(_, e)| Semaphore::new(e.batches().at_once.max(1))).collect();
+        let traffic = Traffic::default();
         let indexes = plan.indexes.iter().map(|_| OnceCell::new()).collect();
         Self {
             plan,
@@ -104,11 +105,18 @@ impl<'a> Run<'a> {
             events,
             frames: Cell::new(0),
             watch: None,
-            permits,
-            limiters,
-            embedding,
+            gates: traffic.gates(plan, models),
+            flights: traffic.flights,
             indexes,
         }
+    }
+
+    /// The same, within bounds that it shares with other runs.
+    #[must_use]
+    pub fn sharing(mut self, traffic: &Traffic) -> Self {
+        self.gates = traffic.gates(self.plan, self.models);
+        self.flights = traffic.flights.clone();
+        self
     }
 
     /// Runs the plan to its value. Dropping the future stops all that is in flight.

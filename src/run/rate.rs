@@ -1,14 +1,13 @@
 //! Bounds on how much a model is asked in a minute: `requests_per_minute` and `tokens_per_minute`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Notify};
 
-use crate::plan::Models;
-use crate::providers::{ModelConfig, Prepared, Provider, fake};
+use crate::event::EventKind;
+use crate::providers::{ModelConfig, Prepared};
 use crate::value::{Request, RequestInput, Usage};
 
 /// The stretch of time in which no more than the limit begins, wherever it is laid.
@@ -19,18 +18,20 @@ const BYTES_A_TOKEN: u64 = 4;
 
 /// How much may be asked in a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Limits {
+pub struct Limits {
     requests: Option<u64>,
     tokens: Option<u64>,
 }
 
 impl Limits {
-    fn of(config: &ModelConfig) -> Self {
+    /// Those that a model or an embedder names.
+    pub fn of(config: &ModelConfig) -> Self {
         let count = |name: &str| config.int(name).and_then(|n| u64::try_from(n).ok());
         Self { requests: count("requests_per_minute"), tokens: count("tokens_per_minute") }
     }
 
-    fn none(&self) -> bool {
+    /// Whether there are none.
+    pub fn none(&self) -> bool {
         self.requests.is_none() && self.tokens.is_none()
     }
 
@@ -64,6 +65,14 @@ pub struct Wait {
     pub limit: &'static str,
     /// Its value.
     pub most: u64,
+}
+
+impl Wait {
+    /// What says that a model or an embedder waits.
+    pub fn event(self, name: &str) -> EventKind {
+        let Self { length, limit, most } = self;
+        EventKind::RateLimited { model: name.to_owned(), limit, most, wait: length.as_secs_f64() }
+    }
 }
 
 impl Log {
@@ -108,9 +117,10 @@ impl Log {
     }
 }
 
-/// The bound that all calls of a model of a server share.
+/// The bound that all calls of a provider at a server share.
+#[derive(Default)]
 pub struct Limiter {
-    limits: Limits,
+    limits: Cell<Limits>,
     log: RefCell<Log>,
     /// Those who wait go in the order in which they came.
     turn: Mutex<()>,
@@ -129,8 +139,9 @@ pub struct Passed {
 }
 
 impl Limiter {
-    fn new(limits: Limits) -> Self {
-        Self { limits, log: RefCell::default(), turn: Mutex::new(()), mended: Notify::new(), answers: Cell::default() }
+    /// Keeps to these limits as well: the narrowest count.
+    pub fn narrow(&self, limits: Limits) {
+        self.limits.set(self.limits.get().and(limits));
     }
 
     /// Waits until a request may begin; `tell` is called once, where it has to wait.
@@ -149,7 +160,7 @@ impl Limiter {
         loop {
             let estimate = input.saturating_add(output.unwrap_or_else(|| self.mean()));
             let now = Instant::now();
-            let wait = self.log.borrow_mut().wait(self.limits, estimate, now);
+            let wait = self.log.borrow_mut().wait(self.limits.get(), estimate, now);
             let Some(wait) = wait else {
                 let number = self.log.borrow_mut().begin(estimate, now);
                 return Ok(Passed { number, estimate, input, waited: now - came });
@@ -170,7 +181,15 @@ impl Limiter {
         let output = usage.output.unwrap_or_else(|| tokens_of(text.len()));
         let (count, sum) = self.answers.get();
         self.answers.set((count + 1, sum.saturating_add(output)));
-        let took = usage.input.unwrap_or(passed.input).saturating_add(output);
+        self.took(passed, usage.input.unwrap_or(passed.input).saturating_add(output));
+    }
+
+    /// The same of vectors, which nothing is written for.
+    pub fn mend_vectors(&self, passed: &Passed, usage: Usage) {
+        self.took(passed, usage.input.unwrap_or(passed.input));
+    }
+
+    fn took(&self, passed: &Passed, took: u64) {
         if took != passed.estimate {
             self.log.borrow_mut().mend(passed.number, took);
             self.mended.notify_one();
@@ -184,7 +203,8 @@ impl Limiter {
     }
 }
 
-fn tokens_of(bytes: usize) -> u64 {
+/// About how many tokens a text of so many bytes has.
+pub fn tokens_of(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(BYTES_A_TOKEN)
 }
 
@@ -197,29 +217,6 @@ pub fn prompt_tokens(request: &Request, prepared: &Prepared) -> u64 {
         RequestInput::Messages(messages) => messages.iter().map(|m| tokens_of(m.text.len())).sum(),
         RequestInput::Raw(segments) => tokens_of(segments.iter().map(|s| s.text.len()).sum()),
     }
-}
-
-/// The limiters of a plan's models. Models of one name at one server share one, with the narrowest of their limits. What
-/// stands in for a model of a server, as a mock or a recording, has none.
-pub fn limiters(models: &Models) -> Vec<Option<Rc<Limiter>>> {
-    let asked = |config: &ModelConfig, provider: &dyn Provider| match provider.server() {
-        Some(base) => Some((config.spec.name, base.to_string(), config.model())),
-        None if std::ptr::eq(config.spec, &fake::SPEC) => Some((config.spec.name, String::new(), config.name.clone())),
-        None => None,
-    };
-    let all = || models.configs.iter().zip(&models.providers);
-    let mut limits: HashMap<_, Limits> = HashMap::new();
-    for (config, provider) in all() {
-        let Some(asked) = asked(config, provider.as_ref()) else { continue };
-        let of_model = limits.entry(asked).or_default();
-        *of_model = of_model.and(Limits::of(config));
-    }
-    let made: HashMap<_, Rc<Limiter>> = limits
-        .into_iter()
-        .filter(|(_, limits)| !limits.none())
-        .map(|(asked, limits)| (asked, Rc::new(Limiter::new(limits))))
-        .collect();
-    all().map(|(config, provider)| made.get(&asked(config, provider.as_ref())?).cloned()).collect()
 }
 
 #[cfg(test)]
@@ -305,7 +302,8 @@ mod tests {
     fn waiting_ends_when_an_answer_makes_room_and_is_told_once() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let limiter = Limiter::new(Limits { requests: None, tokens: Some(100) });
+            let limiter = Limiter::default();
+            limiter.narrow(Limits { requests: None, tokens: Some(100) });
             let silent = async |_: Wait| panic!("nothing to wait for");
             let first: Result<Passed, ()> = limiter.pass(10, Some(80), silent).await;
             let first = first.unwrap();

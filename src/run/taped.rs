@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::ask::Answered;
 use super::facts::{lasting, recorded};
+use super::tries::Answered;
 use super::watch::{Playback, Recordable, Ticket};
 use super::{Run, Watch};
 use crate::event::Sink;
@@ -122,7 +122,7 @@ impl Run<'_> {
         sink.finish().await?;
         let answer = recorded.answer(recorded.seconds());
         self.answered(ask, config, request, &answer, true, &mut sink).await?;
-        Ok(Taped::Answered(Box::new(Answered { answer, unsaved: None, growing: sink.take_growing() })))
+        Ok(Taped::Answered(Box::new(Answered { answer, unsaved: None, growing: sink.take_growing(), leading: None })))
     }
 
     /// Gives the answer to a call that was not recorded to who records; it holds no secret any more.

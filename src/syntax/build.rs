@@ -4,6 +4,7 @@ use pest::iterators::Pair;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::ast::*;
+use super::rules::is_keyword;
 use super::{Rule, doc_above, strings};
 use crate::diag::{Code, Diagnostic};
 use crate::source::{FileId, Span};
@@ -415,33 +416,4 @@ fn fallback_after_alias(alias: &Ident, fallback: Span) -> Diagnostic {
     let message = format!("`??` cannot follow `as {}`: the name is given to what all of `a ?? b` comes to", alias.name);
     Diagnostic::error(Code::E104, fallback, message)
         .help(format!("write `a ?? b as {0}`, or put the named part in brackets: `(a as {0}) ?? b`", alias.name))
-}
-
-pub(super) fn is_keyword(rule: Rule) -> bool {
-    matches!(
-        rule,
-        Rule::kw_use
-            | Rule::kw_var
-            | Rule::kw_secret
-            | Rule::kw_type
-            | Rule::kw_model
-            | Rule::kw_embedder
-            | Rule::kw_index
-            | Rule::kw_prompt
-            | Rule::kw_chain
-            | Rule::kw_as
-            | Rule::kw_match
-            | Rule::kw_raw
-            | Rule::kw_messages
-            | Rule::kw_test
-            | Rule::kw_from
-            | Rule::kw_mock
-            | Rule::kw_swap
-            | Rule::kw_runs
-            | Rule::kw_rows
-            | Rule::kw_pass
-            | Rule::kw_tags
-            | Rule::kw_skip
-            | Rule::kw_only
-    )
 }

@@ -13,7 +13,7 @@ impl Builder<'_> {
             match part.as_rule() {
                 Rule::test_for => test.chain = part.into_inner().last().map(|p| self.path(p)),
                 Rule::test_from => {
-                    let mut inner = part.into_inner().filter(|p| !super::build::is_keyword(p.as_rule()));
+                    let mut inner = part.into_inner().filter(|p| !super::rules::is_keyword(p.as_rule()));
                     let file = inner.next().map(|p| self.str(&p));
                     test.data = file.map(|file| (file, inner.next().map(|p| self.ident(&p))));
                 }
@@ -29,7 +29,7 @@ impl Builder<'_> {
         if rule == Rule::expect_line {
             return self.expect(pair).map(|e| TestLine::Expect(Box::new(e)));
         }
-        let mut inner = pair.into_inner().filter(|p| !super::build::is_keyword(p.as_rule()));
+        let mut inner = pair.into_inner().filter(|p| !super::rules::is_keyword(p.as_rule()));
         Some(match rule {
             Rule::set_line => TestLine::Set(self.ident(&inner.next()?), self.operand(inner.next()?)),
             Rule::mock_line => TestLine::Mock(self.path(inner.next()?), self.operand(inner.next()?)),

@@ -13,7 +13,7 @@ use super::cost::Costs;
 use super::log::{CaseRecord, CheckRecord, Status, StepRecord};
 use super::observer::Observer;
 use super::prepare::Case;
-use super::recordings::{Deck, Miss, Recordings};
+use super::recordings::{Deck, Miss, Recorder, Recordings};
 use super::snapshot_names::case_name;
 use super::snapshots::{Folder, Snapshots};
 use super::stand_ins::{StandIn, models, stand_ins};
@@ -23,7 +23,7 @@ use crate::diag::Diagnostic;
 use crate::event::channel_unrecorded;
 use crate::plan::testing::Test;
 use crate::plan::{Models, Plan};
-use crate::run::{Failure, Run};
+use crate::run::{Failure, Run, Traffic};
 use crate::source::Sources;
 use crate::value::Value;
 
@@ -39,6 +39,8 @@ pub struct Surroundings<'a> {
     pub snapshots: &'a Folder,
     /// The file's recordings; none where every call is made and none recorded.
     pub recordings: Option<Rc<Recordings>>,
+    /// The bounds of the servers, which all cases of all files keep to together.
+    pub traffic: &'a Traffic,
     /// What models cost.
     pub prices: &'a Prices,
 }
@@ -97,6 +99,26 @@ impl Ran<'_> {
 }
 
 impl Surroundings<'_> {
+    /// The value of a plan.
+    async fn value(&self, plan: &Plan, case: &Case, models: &Models, observer: &Observer) -> Result<Value, String> {
+        let (sender, mut reader) = channel_unrecorded();
+        let run = Run::new(plan, &case.variables, models, case.stdin.clone(), sender).watched(observer);
+        let replays = self.recordings.as_ref().is_some_and(|r| r.mode() == Recorder::Replay);
+        // What recordings answer asks no server, and waits for nobody.
+        let run = if replays { run } else { run.sharing(self.traffic) };
+        let running = async move {
+            let out = run.value(|span| self.sources.place(span)).await;
+            drop(run);
+            out
+        };
+        let reading = async move { while reader.recv().await.is_some() {} };
+        let (outcome, ()) = tokio::join!(running, reading);
+        outcome.map_err(|failure| match failure {
+            Failure::Stopped => "the run was stopped".to_owned(),
+            Failure::Failed(diagnostic) => message(&diagnostic, self.sources),
+        })
+    }
+
     /// Runs a case once; `run` is the number of the run, from 1, where there are several.
     pub async fn run(&self, test: &Test, case: &Case, run: Option<u32>) -> CaseRecord {
         let plan = &*test.variants[case.variant].plan;
@@ -164,7 +186,7 @@ impl Surroundings<'_> {
         let stands = stand_ins(test, case);
         let models = self.models(&stands, plan, case, &observer, run);
         let outcome = match &models {
-            Ok(models) => clock.drive(value(plan, case, models, &observer, self.sources)).await,
+            Ok(models) => clock.drive(self.value(plan, case, models, &observer)).await,
             Err(wrong) => Err(told(wrong)),
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -181,7 +203,7 @@ impl Surroundings<'_> {
                 // A mock of the model that judges stands in for it here too.
                 let models = self.models(&ran.stands, &plan, &case, &ran.aside, ran.run);
                 let models = models.map_err(|wrong| told(&wrong))?;
-                ran.clock.drive(value(&plan, &case, &models, &ran.aside, self.sources)).await
+                ran.clock.drive(self.value(&plan, &case, &models, &ran.aside)).await
             })
         };
         let models = ran.models.as_ref().map(|models| models.configs.as_slice()).unwrap_or_default();
@@ -247,28 +269,6 @@ fn decision(checks: &[CheckRecord], snapshots: &Snapshots) -> Status {
     } else {
         Status::Failed
     }
-}
-
-async fn value(
-    plan: &Plan,
-    case: &Case,
-    models: &Models,
-    observer: &Observer,
-    sources: &Sources,
-) -> Result<Value, String> {
-    let (sender, mut reader) = channel_unrecorded();
-    let run = Run::new(plan, &case.variables, models, case.stdin.clone(), sender).watched(observer);
-    let running = async move {
-        let out = run.value(|span| sources.place(span)).await;
-        drop(run);
-        out
-    };
-    let reading = async move { while reader.recv().await.is_some() {} };
-    let (outcome, ()) = tokio::join!(running, reading);
-    outcome.map_err(|failure| match failure {
-        Failure::Stopped => "the run was stopped".to_owned(),
-        Failure::Failed(diagnostic) => message(&diagnostic, sources),
-    })
 }
 
 /// A diagnostic as a line, with its place.

@@ -5,6 +5,7 @@ mod collector;
 mod fold;
 mod lines;
 pub mod otlp;
+mod sampler;
 mod settings;
 mod span;
 

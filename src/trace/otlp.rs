@@ -31,6 +31,11 @@ impl Ids {
         Self { trace, seed, parent: settings.parent.as_ref().map(|parent| parent.span.clone()) }
     }
 
+    /// The number of the trace.
+    pub fn trace(&self) -> &str {
+        &self.trace
+    }
+
     fn span(&self, id: u64) -> String {
         let mut out = digest(format!("{}-{id}", self.seed).as_bytes());
         out.truncate(16);

@@ -1,5 +1,6 @@
 //! What the environment says about OpenTelemetry: the variables of its specification that this program follows.
 
+use super::sampler::Sampler;
 use crate::config::Context;
 use crate::net::BaseUrl;
 
@@ -37,12 +38,14 @@ pub struct Parent {
 }
 
 /// The settings, and what is wrong with them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Where spans are sent; none where nothing says so.
     pub endpoint: Option<Endpoint>,
     /// The span that the run is a part of.
     pub parent: Option<Parent>,
+    /// Whether the run's spans are sent.
+    pub sampler: Sampler,
     /// Whether prompts and answers are part of spans.
     pub content: bool,
     /// What the run belongs to: `service.name` and others.
@@ -81,10 +84,7 @@ impl Settings {
             Some((parent, _)) => parent,
             None => None,
         };
-        if out.parent.as_ref().is_some_and(|parent| !parent.sampled) {
-            // Whoever began the trace does not keep it.
-            out.endpoint = None;
-        }
+        out.sampler = Sampler::read(context, &mut out.warnings);
         out
     }
 }
@@ -283,8 +283,11 @@ mod tests {
             assert_eq!(of(bad), None, "{bad}");
         }
         let of_h = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1");
-        let unkept = format!("00-{trace}-{span}-00");
-        assert_eq!(read(&[of_h, ("TRACEPARENT", &unkept)]).endpoint, None);
+        let kept = |flags: &str| {
+            let settings = read(&[of_h, ("TRACEPARENT", &format!("00-{trace}-{span}-{flags}"))]);
+            settings.sampler.keeps(settings.parent.as_ref(), trace)
+        };
+        assert!(kept("01") && !kept("00"));
         assert_eq!(read(&[of_h, ("TRACEPARENT", "x")]).warnings.len(), 1);
         let content = |said| read(&[("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", said)]).content;
         assert!(content("true") && content("SPAN_ONLY") && !content("false") && !content("event_only") && !content(""));

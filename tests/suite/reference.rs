@@ -15,6 +15,11 @@ const HEAD: &str = "# Providers
 Every provider with its options, as checks and messages know them. An option that a provider lacks, or a value that an
 option does not take, is an error before anything runs. Where the default is empty, the server decides and nothing is sent.
 What the options mean for a run stands in [the language's page](language.md#models).
+
+*Documented* names the page or file where those who make the server say what an option means; options that are chainrun's own
+stand in the language's page, and chainrun's own tests hold them. *Tried* names the real servers that were seen to take an option, with their versions; \"documentation alone\" means
+that none was, and what stands here is what their makers say. \"-dev\" is a build from source. OpenAI's own service, Hugging
+Face's, LM Studio and GPT4All's program were asked nothing; TGI's router had a stand-in for the model behind it.
 ";
 
 /// The trials.
@@ -22,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("reference::providers", is_current),
         Trial::test("reference::language_names_everything", names_everything),
+        Trial::test("reference::sent_options_have_sources", have_sources),
     ]
 }
 
@@ -53,6 +59,21 @@ fn names_everything() -> Outcome {
     if missing.is_empty() { Ok(()) } else { Err(format!("docs/language.md lacks {}", missing.join(", ")).into()) }
 }
 
+/// Holds that every option that goes on the wire says where it is documented, and nothing else says where it was tried.
+fn have_sources() -> Outcome {
+    let mut wrong: Vec<String> = Vec::new();
+    for spec in PROVIDERS.iter().chain(EMBEDDERS) {
+        for option in spec.all_options().chain([&spec.argument]) {
+            let own = option.documented.is_empty();
+            let fits = if option.wire.is_empty() { !own || option.tried.is_empty() } else { !own };
+            if !fits || option.documented.iter().any(|source| !source.url.starts_with("https://")) {
+                wrong.push(format!("{}: {}", spec.name, option.name));
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("no source: {}", wrong.join(", ")).into()) }
+}
+
 /// Keywords of declarations that are not there yet.
 const LATER: &[&str] = &["test"];
 
@@ -72,28 +93,30 @@ fn is_current() -> Outcome {
 fn page() -> Result<String, std::fmt::Error> {
     let mut out = HEAD.to_owned();
     for spec in PROVIDERS {
-        section(&mut out, spec, "##")?;
+        section(&mut out, spec, "##", if spec.name == "fake" { "the-fake-model" } else { "models" })?;
     }
     out.push_str("\n## Embedders\n\nModels that turn texts into vectors.\n");
     for spec in EMBEDDERS {
-        section(&mut out, spec, "###")?;
+        section(&mut out, spec, "###", "embeddings")?;
     }
     Ok(out)
 }
 
-fn section(out: &mut String, spec: &Spec, level: &str) -> std::fmt::Result {
+fn section(out: &mut String, spec: &Spec, level: &str, own: &str) -> std::fmt::Result {
     writeln!(out, "\n{level} `{}`\n\n{}.\n", spec.name, sentence(spec.doc))?;
     let needed = match spec.instead {
         [] if spec.argument_required => "",
         [] => " (may be missing)",
         _ => " (or an option that says enough)",
     };
-    out.push_str("| option | takes | default | on the wire | what |\n|---|---|---|---|---|\n");
-    row(out, &format!("first argument{needed}"), &spec.argument)?;
+    out.push_str(
+        "| option | takes | default | on the wire | what | documented | tried |\n|---|---|---|---|---|---|---|\n",
+    );
+    row(out, &format!("first argument{needed}"), &spec.argument, own)?;
     for option in spec.all_options() {
         let also: Vec<String> = option.aliases.iter().map(|a| format!("`{a}`")).collect();
         let also = if also.is_empty() { String::new() } else { format!(", also {}", also.join(", ")) };
-        row(out, &format!("`{}`{also}", option.name), option)?;
+        row(out, &format!("`{}`{also}", option.name), option, own)?;
     }
     if !spec.explained.is_empty() {
         out.push_str("\nSpellings from elsewhere, each an error that says what to write:\n\n");
@@ -104,9 +127,20 @@ fn section(out: &mut String, spec: &Spec, level: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn row(out: &mut String, name: &str, option: &OptionSpec) -> std::fmt::Result {
+/// A line of a table; `own` is the part of the language's page that speaks of options that are chainrun's own.
+fn row(out: &mut String, name: &str, option: &OptionSpec, own: &str) -> std::fmt::Result {
     let wire = if option.wire.is_empty() { String::new() } else { format!("`{}`", option.wire) };
-    let cells = [name, &option.kind.describe(), option.default, &wire, option.doc].map(|cell| cell.replace('|', "\\|"));
+    let mut sources: Vec<String> = option.documented.iter().map(|s| format!("[{}]({})", s.title, s.url)).collect();
+    if sources.is_empty() {
+        sources.push(format!("[chainrun](language.md#{own})"));
+    }
+    let tried = match (option.documented, option.tried) {
+        ([], _) => "chainrun's own".to_owned(),
+        (_, []) => "documentation alone".to_owned(),
+        (_, servers) => servers.join(", "),
+    };
+    let cells = [name, &option.kind.describe(), option.default, &wire, option.doc, &sources.join(", "), &tried];
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
     writeln!(out, "| {} |", cells.join(" | "))
 }
 

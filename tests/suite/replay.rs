@@ -12,7 +12,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("replay::a_recorded_run_comes_again_without_its_server", again),
         Trial::test("replay::a_recording_of_a_broken_run_is_kept", broken),
-        Trial::test("replay::rate_limits_hold_for_every_call_of_a_model", limited),
+        Trial::test("replay::rate_limits_hold_for_every_call_of_a_server", limited),
     ]
 }
 
@@ -116,19 +116,22 @@ fn broken() -> Outcome {
 fn limited() -> Outcome {
     let temp = TempDir::new()?;
     let server = Server::start(|_| says(&["x"]));
-    // Three declarations of one model at one server: they share the narrowest limit.
+    let elsewhere = Server::start(|_| says(&["x"]));
+    // Three models of one server share the narrowest limit; one of another server has none.
     let text = format!(
         "model a = ollama(\"m\", base_url: \"{0}\", requests_per_minute: 9)\n\
          model b = ollama(\"m\", base_url: \"{0}\", requests_per_minute: 2, temperature: 0)\n\
-         model other = ollama(\"n\", base_url: \"{0}\")\n\
+         model other = ollama(\"n\", base_url: \"{1}\")\n\
          chain all = \"1\" | a as p | \"2\" | b as q | \"3\" | other as r | \"4\" | a(temperature: 1) | text\n\
          chain main = timeout(all, 700ms) ?? \"late\"\n",
-        server.url()
+        server.url(),
+        elsewhere.url()
     );
     temp.write("main.chain", text)?;
     let done = run(&temp, &["--events", "e", "--trace", "t"])?;
     ensure(done.code == Some(0) && done.out() == "late\n", done.err())?;
-    ensure(server.requests().len() == 3, format!("{} requests", server.requests().len()))?;
+    let requests = (server.requests().len(), elsewhere.requests().len());
+    ensure(requests == (2, 1), format!("{requests:?} requests"))?;
     ensure(
         done.err().contains("note: `a` waits ") && done.err().contains("its limit of 2 requests a minute"),
         done.err(),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::super::embed::longest;
+use super::super::embed::numbers;
 use super::super::loading::{Refusal, Sent};
 use super::super::openai::address::Place;
 use super::super::openai::dialect::Dialect;
-use super::super::openai::errors;
 use super::super::openai::link::Link;
-use super::super::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
+use super::super::sources::{FEATURES, HF_TOKENS, ROUTER, TEI};
+use super::super::spec::{EMBEDDER_OPTIONS, RATE_OPTIONS, SERVER_OPTIONS};
 use super::super::{
     Batches, BoxFuture, Build, Effect, Embedder, Embeddings, Enforcement, ErrorKind, ModelConfig, OptionKind,
     OptionSpec, ProviderError, Spec,
@@ -34,7 +34,7 @@ pub static EMBEDDER: Spec = Spec {
     ),
     argument_required: true,
     instead: &["endpoint_url"],
-    options: &[OPTIONS, SERVER_OPTIONS, EMBEDDER_OPTIONS],
+    options: &[OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, EMBEDDER_OPTIONS],
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::Never("an embedder answers nothing".to_owned()),
     build: Build::Embedder(build),
@@ -46,22 +46,22 @@ const fn call(name: &'static str, kind: OptionKind, doc: &'static str) -> Option
 
 static OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("prompt_name", OptionKind::Text, "the prompt of the model's own that goes before each text")
-        .wire("prompt_name"),
+        .wire("prompt_name")
+        .documented(&[FEATURES, TEI]),
     OptionSpec::new(
         "pooling",
         OptionKind::Choice(&["mean"]),
         "one vector of those of a text's tokens, where the server gives one for each token",
     )
     .default("none: such an answer is an error"),
-    OptionSpec::new("options", OptionKind::Map, "more of the server's parameters, sent as they stand"),
+    OptionSpec::new("options", OptionKind::Map, "more of the server's parameters, sent as they stand")
+        .documented(&[FEATURES, TEI]),
     OptionSpec::new("endpoint_url", OptionKind::Text, "where the endpoint is; without it, Hugging Face's router")
         .aliases(&["base_url", "inference_server_url"]),
-    call("api_key", OptionKind::Secret, "a secret that is sent as `Authorization: Bearer`").aliases(&[
-        "token",
-        "hf_token",
-        "huggingfacehub_api_token",
-    ]),
-    call("bill_to", OptionKind::Text, "the organization that is billed").wire("X-HF-Bill-To"),
+    call("api_key", OptionKind::Secret, "a secret that is sent as `Authorization: Bearer`")
+        .aliases(&["token", "hf_token", "huggingfacehub_api_token"])
+        .documented(&[HF_TOKENS]),
+    call("bill_to", OptionKind::Text, "the organization that is billed").wire("X-HF-Bill-To").documented(&[ROUTER]),
 ];
 
 const FIRST: &str = "the repository is the first argument: `hf-endpoint(\"sentence-transformers/all-MiniLM-L6-v2\")`; an address of one's own is `endpoint_url:`";
@@ -206,27 +206,21 @@ impl HfEmbedder {
             Sent::Refusal(refusal) => return Err(self.refusal(refusal, texts).await),
         };
         let tokens = response.header("x-compute-tokens").and_then(|n| n.trim().parse().ok());
-        let bytes = response.body((texts.len() + 1) * VECTOR).await.map_err(|f| errors::from_failure(f, server))?;
-        let json: Json =
-            serde_json::from_slice(&bytes).map_err(|e| self.broken(&format!("no answer of embeddings: {e}")))?;
-        if json.get("error").is_some_and(|e| !e.is_null()) {
-            let text = crate::net::ErrorText::from_json(&json);
-            return Err(refused(format!("{} refused: {}", server.at(), text.message)));
-        }
+        let json = self.link.embeddings(&mut response, texts.len()).await?;
         let made = Embeddings {
             vectors: self.vectors(&json, texts.len())?,
             model: server.model.clone(),
             usage: Usage { input: tokens, output: None },
         };
-        made.check(texts.len()).map_err(|why| self.broken(&why))?;
+        made.check(texts.len()).map_err(|why| self.link.broken(&why))?;
         Ok(made)
     }
 
     /// `[[…]]`, a vector for each text; `[…]`, that of one text; `[[[…]]]`, those of each text's tokens.
     fn vectors(&self, json: &Json, texts: usize) -> Result<Vec<Vec<f32>>, ProviderError> {
-        let Json::Array(rows) = json else { return Err(self.broken("an answer without vectors")) };
+        let Json::Array(rows) = json else { return Err(self.link.broken("an answer without vectors")) };
         let first = |row: &Json| row.as_array().and_then(|items| items.first()).is_some_and(Json::is_array);
-        let vector = |row: &Json| numbers(row).ok_or_else(|| self.broken("a vector that is no list of numbers"));
+        let vector = |row: &Json| numbers(row).ok_or_else(|| self.link.broken("a vector that is no list of numbers"));
         if rows.first().is_some_and(Json::is_number) && texts == 1 {
             return Ok(vec![vector(json)?]);
         }
@@ -243,7 +237,7 @@ impl HfEmbedder {
     /// The mean of the vectors of a text's tokens, where the file asks for it.
     fn pooled(&self, tokens: &Json) -> Result<Vec<f32>, ProviderError> {
         let rows: Option<Vec<Vec<f32>>> = tokens.as_array().and_then(|rows| rows.iter().map(numbers).collect());
-        let rows = rows.ok_or_else(|| self.broken("a vector that is no list of numbers"))?;
+        let rows = rows.ok_or_else(|| self.link.broken("a vector that is no list of numbers"))?;
         if !self.pools {
             let message = format!(
                 "{} gave {} vectors for a text, one for each of its tokens, and none for the text itself",
@@ -256,7 +250,7 @@ impl HfEmbedder {
         }
         let dimensions = rows.first().map_or(0, Vec::len);
         if rows.iter().any(|row| row.len() != dimensions) {
-            return Err(self.broken("vectors of different dimensions for the tokens of a text"));
+            return Err(self.link.broken("vectors of different dimensions for the tokens of a text"));
         }
         let mut sums = vec![0f64; dimensions];
         for row in &rows {
@@ -274,9 +268,7 @@ impl HfEmbedder {
             return error.help("`batch: 16` on the embedder sends fewer texts at a time");
         }
         if error.kind == ErrorKind::Overflow || said.contains("must have less than") {
-            let message = format!("a text does not fit `{}`: {}; {said}", self.link.server.model, longest(texts));
-            return ProviderError::new(ErrorKind::Overflow, message)
-                .help("`split(chars: 800)` before it makes pieces; a text is never cut in silence");
+            return self.link.text_too_long(texts, &said);
         }
         if matches!(status, 404 | 405) && self.link.server.dialect == Dialect::Endpoint {
             return error
@@ -285,15 +277,4 @@ impl HfEmbedder {
         }
         error
     }
-
-    fn broken(&self, what: &str) -> ProviderError {
-        ProviderError::new(ErrorKind::Broken, format!("{} sent {what}", self.link.server.at()))
-    }
-}
-
-/// The most bytes of a text's vectors as JSON: 65,536 numbers of 24 bytes.
-const VECTOR: usize = 65_536 * 24;
-
-fn numbers(json: &Json) -> Option<Vec<f32>> {
-    json.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect()
 }

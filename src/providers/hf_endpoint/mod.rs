@@ -19,6 +19,7 @@ use self::place::Where;
 pub use self::place::is_hugging_face;
 use super::instruct::{self, Instruct};
 use super::openai::{Chat, dialect::Dialect};
+use super::sources::{ROUTER, TGI, TGI_CHAT};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -29,6 +30,9 @@ use crate::event::Sink;
 use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Request, RequestInput, Secret, Value};
 
+/// The tools that the model is told of.
+static TOOLS: &[OptionSpec] = &[tools::option(&[TGI, ROUTER], &["TGI 3.3.6-dev0's router (its refusal alone)"])];
+
 /// The description of `hf-endpoint`.
 pub static SPEC: Spec = Spec {
     name: "hf-endpoint",
@@ -38,13 +42,15 @@ pub static SPEC: Spec = Spec {
         OptionKind::Text,
         "the model's repository, as `mistralai/Mistral-7B-Instruct-v0.3`",
     )
-    .wire("model"),
+    .wire("model")
+    .documented(&[ROUTER, TGI])
+    .tried(&[TGI_CHAT]),
     argument_required: true,
     instead: &["endpoint_url"],
     options: &[
         options::OPTIONS,
         instruct::OPTIONS,
-        tools::OPTIONS,
+        TOOLS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         RATE_OPTIONS,

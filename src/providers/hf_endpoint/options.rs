@@ -1,5 +1,6 @@
 //! The options of `hf-endpoint`. Names and ranges are those of Text Generation Inference's API (`/generate`).
 
+use super::super::sources::{HF_TOKENS, LLAMA_SERVER, ROUTER, TGI, TGI_CHAT, TGI_ROUTER, VLLM};
 use super::super::{Effect, OptionKind, OptionSpec};
 
 const fn model(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionSpec {
@@ -12,26 +13,40 @@ const fn call(name: &'static str, kind: OptionKind, doc: &'static str) -> Option
 
 /// The options that this provider has beside those of every server.
 pub static OPTIONS: &[OptionSpec] = &[
-    model("temperature", OptionKind::Float(0.0, f64::MAX), "how freely tokens are chosen; 0 is the likeliest"),
-    model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this"),
-    model("top_k", OptionKind::Int(1, i64::MAX), "choose among this many of the likeliest tokens"),
-    model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share, where the server has it"),
-    model("typical_p", OptionKind::Float(0.0, 1.0), "locally typical sampling"),
+    model("temperature", OptionKind::Float(0.0, f64::MAX), "how freely tokens are chosen; 0 is the likeliest")
+        .documented(&[TGI])
+        .tried(&[TGI_CHAT]),
+    model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this")
+        .documented(&[TGI]),
+    model("top_k", OptionKind::Int(1, i64::MAX), "choose among this many of the likeliest tokens")
+        .documented(&[TGI])
+        .tried(&["TGI 3.3.6-dev0's router (chat, which ignores it)"]),
+    model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share, where the server has it")
+        .documented(&[VLLM, LLAMA_SERVER]),
+    model("typical_p", OptionKind::Float(0.0, 1.0), "locally typical sampling").documented(&[TGI]),
     OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "the longest answer in tokens")
         .wire("max_new_tokens")
-        .aliases(&["max_new_tokens", "max_completion_tokens", "num_predict", "n_predict"]),
+        .aliases(&["max_new_tokens", "max_completion_tokens", "num_predict", "n_predict"])
+        .documented(&[TGI])
+        .tried(&[TGI_ROUTER]),
     OptionSpec::new("stop", OptionKind::Texts, "up to four texts that end the answer; they are no part of it")
         .wire("stop")
-        .aliases(&["stop_sequences"]),
-    model("seed", OptionKind::Int(0, i64::MAX), "the seed of the choice of tokens"),
+        .aliases(&["stop_sequences"])
+        .documented(&[TGI])
+        .tried(&["TGI 3.3.6-dev0's router (its limit of four)"]),
+    model("seed", OptionKind::Int(0, i64::MAX), "the seed of the choice of tokens")
+        .documented(&[TGI])
+        .tried(&[TGI_CHAT]),
     OptionSpec::new("repeat_penalty", OptionKind::Float(0.001, f64::MAX), "how much repeated tokens are held back")
         .wire("repetition_penalty")
-        .aliases(&["repetition_penalty"]),
-    model("presence_penalty", OptionKind::Float(-2.0, 2.0), "how much tokens that stood before are held back"),
-    model("frequency_penalty", OptionKind::Float(-2.0, 2.0), "the same, by how often they stood"),
-    model("do_sample", OptionKind::Bool, "choose tokens at all, instead of taking the likeliest"),
-    model("watermark", OptionKind::Bool, "mark the text as a machine's"),
-    model("adapter_id", OptionKind::Text, "the adapter that the server puts on its model"),
+        .aliases(&["repetition_penalty"])
+        .documented(&[TGI]),
+    model("presence_penalty", OptionKind::Float(-2.0, 2.0), "how much tokens that stood before are held back")
+        .documented(&[TGI]),
+    model("frequency_penalty", OptionKind::Float(-2.0, 2.0), "the same, by how often they stood").documented(&[TGI]),
+    model("do_sample", OptionKind::Bool, "choose tokens at all, instead of taking the likeliest").documented(&[TGI]),
+    model("watermark", OptionKind::Bool, "mark the text as a machine's").documented(&[TGI]),
+    model("adapter_id", OptionKind::Text, "the adapter that the server puts on its model").documented(&[TGI]),
     OptionSpec::new(
         "task",
         OptionKind::Choice(&["text-generation", "conversational"]),
@@ -43,16 +58,18 @@ pub static OPTIONS: &[OptionSpec] = &[
         OptionKind::Text,
         "the inference provider, as `groq`; \"fastest\" and \"cheapest\" choose",
     )
-    .default("\"fastest\""),
-    OptionSpec::new("options", OptionKind::Map, "more of the server's parameters, sent as they stand"),
+    .default("\"fastest\"")
+    .documented(&[ROUTER]),
+    OptionSpec::new("options", OptionKind::Map, "more of the server's parameters, sent as they stand")
+        .documented(&[TGI])
+        .tried(&[TGI_ROUTER]),
     OptionSpec::new("endpoint_url", OptionKind::Text, "where the endpoint is; without it, Hugging Face's router")
         .aliases(&["base_url", "inference_server_url"]),
-    call("api_key", OptionKind::Secret, "a secret that is sent as `Authorization: Bearer`").aliases(&[
-        "token",
-        "hf_token",
-        "huggingfacehub_api_token",
-    ]),
-    call("bill_to", OptionKind::Text, "the organization that is billed").wire("X-HF-Bill-To"),
+    call("api_key", OptionKind::Secret, "a secret that is sent as `Authorization: Bearer`")
+        .aliases(&["token", "hf_token", "huggingfacehub_api_token"])
+        .documented(&[HF_TOKENS])
+        .tried(&[TGI_ROUTER]),
+    call("bill_to", OptionKind::Text, "the organization that is billed").wire("X-HF-Bill-To").documented(&[ROUTER]),
 ];
 
 const TOOL_CHOICE: &str = "`options: { tool_choice: \"required\" }` sends it as it stands";

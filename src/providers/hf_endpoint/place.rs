@@ -85,8 +85,10 @@ pub fn find(config: &ModelConfig, context: &Context) -> Result<Where, ProviderEr
             error.help("leave `endpoint_url:` out and name the repository: `hf-endpoint(\"OWNER/NAME\")`")
         });
     }
-    let base = BaseUrl::parse(&text, 80)
-        .map_err(|e| refused(format!("{name}: {e}")).help("an address is https://….endpoints.huggingface.cloud"))?;
+    let base = BaseUrl::parse(&text, 80).map_err(|e| {
+        refused(format!("{name}: {e}"))
+            .help("an address is https://….endpoints.huggingface.cloud; a key goes into `api_key:`")
+    })?;
     let mut headers = Vec::new();
     let mut model = config.model();
     if router {

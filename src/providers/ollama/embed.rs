@@ -14,8 +14,9 @@ use crate::config::Context;
 use crate::event::Sink;
 use crate::net::BaseUrl;
 use crate::net::Response;
-use crate::providers::embed::longest;
-use crate::providers::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
+use crate::providers::embed::{longest, numbers};
+use crate::providers::sources::{OLLAMA_API, OLLAMA_SERVER};
+use crate::providers::spec::{EMBEDDER_OPTIONS, RATE_OPTIONS, SERVER_OPTIONS};
 use crate::providers::{
     Batches, BoxFuture, Build, Embedder, Embeddings, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec,
     ProviderError, Spec,
@@ -26,10 +27,13 @@ use crate::value::{Secret, Usage};
 pub static EMBEDDER: Spec = Spec {
     name: "ollama",
     doc: "an embedding model that Ollama serves, on this machine or another",
-    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `ollama list` shows it").wire("model"),
+    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `ollama list` shows it")
+        .wire("model")
+        .documented(&[OLLAMA_API])
+        .tried(&[OLLAMA_SERVER]),
     argument_required: true,
     instead: &[],
-    options: &[options::EMBEDDING_OPTIONS, SERVER_OPTIONS, EMBEDDER_OPTIONS],
+    options: &[options::EMBEDDING_OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, EMBEDDER_OPTIONS],
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::Never("an embedder answers nothing".to_owned()),
     build: Build::Embedder(build),
@@ -177,7 +181,7 @@ impl OllamaEmbedder {
         }
         let json = self.answer(&mut response, texts).await?;
         let rows = json.get("embeddings").and_then(Json::as_array);
-        let vectors = rows.and_then(|rows| rows.iter().map(vector).collect::<Option<Vec<_>>>());
+        let vectors = rows.and_then(|rows| rows.iter().map(numbers).collect::<Option<Vec<_>>>());
         self.embeddings(&json, vectors)
     }
 
@@ -192,7 +196,7 @@ impl OllamaEmbedder {
             body.insert("prompt".to_owned(), Json::from(text.as_str()));
             let mut response = self.link.send(&url, &Json::from(body)).await?;
             let json = self.answer(&mut response, std::slice::from_ref(text)).await?;
-            let made = self.embeddings(&json, json.get("embedding").and_then(vector).map(|v| vec![v]))?;
+            let made = self.embeddings(&json, json.get("embedding").and_then(numbers).map(|v| vec![v]))?;
             all.vectors.extend(made.vectors);
         }
         Ok(all)
@@ -243,10 +247,6 @@ impl OllamaEmbedder {
 
 /// The most bytes of a vector as JSON: 65,536 numbers of 20 bytes.
 const VECTOR: usize = 65_536 * 20;
-
-fn vector(json: &Json) -> Option<Vec<f32>> {
-    json.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect()
-}
 
 /// Whether an answer is none of Ollama's own errors, which are JSON.
 fn is_plain(response: &Response) -> bool {

@@ -24,6 +24,7 @@ use self::link::Link;
 use self::options::Wire;
 use self::shown::Shown;
 use super::instruct::{self, Instruct};
+use super::sources::{OLLAMA_API, OLLAMA_SERVER};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -34,18 +35,24 @@ use crate::event::Sink;
 use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Finish, Image, Request, RequestInput, Secret, Usage};
 
+/// The tools that the model is told of.
+static TOOLS: &[OptionSpec] = &[tools::option(&[OLLAMA_API], &[OLLAMA_SERVER])];
+
 /// The description of `ollama`.
 pub static SPEC: Spec = Spec {
     name: "ollama",
     doc: "a model that Ollama serves, on this machine or another",
-    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `ollama list` shows it").wire("model"),
+    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `ollama list` shows it")
+        .wire("model")
+        .documented(&[OLLAMA_API])
+        .tried(&[OLLAMA_SERVER]),
     argument_required: true,
     instead: &[],
     options: &[
         options::MODEL_OPTIONS,
         options::OTHER_OPTIONS,
         instruct::OPTIONS,
-        tools::OPTIONS,
+        TOOLS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         RATE_OPTIONS,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::super::sources::{OLLAMA_API, OLLAMA_CLOUD, OLLAMA_OPTIONS, OLLAMA_SERVER};
 use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, OptionValue, ProviderError, tools};
 use crate::value::Value;
 
@@ -21,48 +22,76 @@ const fn call(name: &'static str, kind: OptionKind, default: &'static str, doc: 
 /// What goes under `options` of a request. Nothing is sent that the file does not say: defaults are the model's own
 /// (its Modelfile), else the server's, which the texts here name.
 pub static MODEL_OPTIONS: &[OptionSpec] = &[
-    model("temperature", OptionKind::Float(0.0, f64::MAX), "0.8", "how freely tokens are chosen; 0 is the likeliest"),
-    model("top_p", OptionKind::Float(0.0, 1.0), "0.9", "choose among the likeliest tokens that sum up to this"),
-    model("top_k", at_least(0), "40", "choose among this many of the likeliest tokens"),
-    model("min_p", OptionKind::Float(0.0, 1.0), "0", "drop tokens less likely than this share of the likeliest"),
-    model("typical_p", OptionKind::Float(0.0, 1.0), "1", "locally typical sampling"),
+    model("temperature", OptionKind::Float(0.0, f64::MAX), "0.8", "how freely tokens are chosen; 0 is the likeliest")
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
+    model("top_p", OptionKind::Float(0.0, 1.0), "0.9", "choose among the likeliest tokens that sum up to this")
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
+    model("top_k", at_least(0), "40", "choose among this many of the likeliest tokens")
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
+    model("min_p", OptionKind::Float(0.0, 1.0), "0", "drop tokens less likely than this share of the likeliest")
+        .documented(&[OLLAMA_OPTIONS]),
+    model("typical_p", OptionKind::Float(0.0, 1.0), "1", "locally typical sampling").documented(&[OLLAMA_OPTIONS]),
     OptionSpec::new("max_tokens", at_least(-2), "the longest answer in tokens; -1 is no limit")
         .default("-1")
         .wire("num_predict")
-        .aliases(&["num_predict", "max_new_tokens", "n_predict"]),
+        .aliases(&["num_predict", "max_new_tokens", "n_predict"])
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
     OptionSpec::new("stop", OptionKind::Texts, "texts that end the answer; they are no part of it")
         .wire("stop")
-        .aliases(&["stop_sequences"]),
-    model("seed", at_least(i64::MIN), "random", "the seed of the choice of tokens"),
+        .aliases(&["stop_sequences"])
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
+    model("seed", at_least(i64::MIN), "random", "the seed of the choice of tokens")
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
     OptionSpec::new("repeat_penalty", OptionKind::Float(0.0, f64::MAX), "how much repeated tokens are held back")
         .default("1")
         .wire("repeat_penalty")
-        .aliases(&["repetition_penalty"]),
-    model("repeat_last_n", at_least(-1), "64", "how many tokens back `repeat_penalty` looks; -1 is all"),
-    model("presence_penalty", ANY_NUMBER, "0", "how much tokens that stood before are held back"),
-    model("frequency_penalty", ANY_NUMBER, "0", "the same, by how often they stood"),
-    model("num_ctx", at_least(1), "", "the context window in tokens; another one loads the model anew"),
-    model("num_keep", at_least(-1), "4", "tokens of the prompt that stay when the window moves"),
-    model("num_thread", at_least(0), "", "threads on the processor"),
-    model("num_gpu", at_least(-1), "", "layers on the graphics card; 0 is none"),
-    model("num_batch", at_least(1), "512", "tokens of the prompt that are read at a time"),
+        .aliases(&["repetition_penalty"])
+        .documented(&[OLLAMA_OPTIONS]),
+    model("repeat_last_n", at_least(-1), "64", "how many tokens back `repeat_penalty` looks; -1 is all")
+        .documented(&[OLLAMA_OPTIONS]),
+    model("presence_penalty", ANY_NUMBER, "0", "how much tokens that stood before are held back")
+        .documented(&[OLLAMA_OPTIONS]),
+    model("frequency_penalty", ANY_NUMBER, "0", "the same, by how often they stood").documented(&[OLLAMA_OPTIONS]),
+    model("num_ctx", at_least(1), "", "the context window in tokens; another one loads the model anew")
+        .documented(&[OLLAMA_OPTIONS])
+        .tried(&[OLLAMA_SERVER]),
+    model("num_keep", at_least(-1), "4", "tokens of the prompt that stay when the window moves")
+        .documented(&[OLLAMA_OPTIONS]),
+    model("num_thread", at_least(0), "", "threads on the processor").documented(&[OLLAMA_OPTIONS]),
+    model("num_gpu", at_least(-1), "", "layers on the graphics card; 0 is none").documented(&[OLLAMA_OPTIONS]),
+    model("num_batch", at_least(1), "512", "tokens of the prompt that are read at a time")
+        .documented(&[OLLAMA_OPTIONS]),
 ];
 
 /// What stands beside `options`, and what is not sent at all.
 pub static OTHER_OPTIONS: &[OptionSpec] = &[
     KEEP_ALIVE,
-    model("think", OptionKind::Any, "", "true, false, \"low\", \"medium\", \"high\": reasoning before the answer"),
+    model("think", OptionKind::Any, "", "true, false, \"low\", \"medium\", \"high\": reasoning before the answer")
+        .documented(&[OLLAMA_API])
+        .tried(&["Ollama 0.32.15 (`false`, and what it refuses)"]),
     OptionSpec::new("logprobs", OptionKind::Bool, "tell how likely each token was, as events")
         .default("false")
-        .wire("logprobs"),
+        .wire("logprobs")
+        .documented(&[OLLAMA_API])
+        .tried(&[OLLAMA_SERVER]),
     model(
         "top_logprobs",
         OptionKind::Int(0, 20),
         "0",
         "with `logprobs`: so many of the likeliest tokens for each place",
-    ),
+    )
+    .documented(&[OLLAMA_API])
+    .tried(&[OLLAMA_SERVER]),
     OptionSpec::new("suffix", OptionKind::Text, "the text behind the gap that the model fills, for models of code")
-        .wire("suffix"),
+        .wire("suffix")
+        .documented(&[OLLAMA_API])
+        .tried(&["Ollama 0.32.15 (its refusal alone)"]),
     OPTIONS,
     BASE_URL,
     API_KEY,
@@ -71,21 +100,29 @@ pub static OTHER_OPTIONS: &[OptionSpec] = &[
 const BASE_URL: OptionSpec =
     call("base_url", OptionKind::Text, "OLLAMA_HOST, else http://127.0.0.1:11434", "where the server is");
 const API_KEY: OptionSpec =
-    call("api_key", OptionKind::Secret, "OLLAMA_API_KEY", "a secret that is sent as `Authorization: Bearer`");
+    call("api_key", OptionKind::Secret, "OLLAMA_API_KEY", "a secret that is sent as `Authorization: Bearer`")
+        .documented(&[OLLAMA_CLOUD]);
 const KEEP_ALIVE: OptionSpec = OptionSpec {
     wire: "keep_alive",
     ..call("keep_alive", OptionKind::Any, "5m", "how long the model stays loaded: 10m, seconds, or \"-1s\" for ever")
+        .documented(&[OLLAMA_API])
+        .tried(&[OLLAMA_SERVER])
 };
-const OPTIONS: OptionSpec =
-    OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand").wire("options");
+const OPTIONS: OptionSpec = OptionSpec::new("options", OptionKind::Map, "more of Ollama's options, sent as they stand")
+    .wire("options")
+    .documented(&[OLLAMA_OPTIONS])
+    .tried(&[OLLAMA_SERVER]);
 
 /// The options of an embedder.
 pub static EMBEDDING_OPTIONS: &[OptionSpec] = &[
-    model("dimensions", at_least(1), "the model's", "the first so many dimensions alone, of models made for that"),
-    model("num_ctx", at_least(1), "", "the context window in tokens; another one loads the model anew"),
-    model("num_thread", at_least(0), "", "threads on the processor"),
-    model("num_gpu", at_least(-1), "", "layers on the graphics card; 0 is none"),
-    model("num_batch", at_least(1), "512", "tokens that are read at a time"),
+    model("dimensions", at_least(1), "the model's", "the first so many dimensions alone, of models made for that")
+        .documented(&[OLLAMA_API])
+        .tried(&[OLLAMA_SERVER]),
+    model("num_ctx", at_least(1), "", "the context window in tokens; another one loads the model anew")
+        .documented(&[OLLAMA_OPTIONS]),
+    model("num_thread", at_least(0), "", "threads on the processor").documented(&[OLLAMA_OPTIONS]),
+    model("num_gpu", at_least(-1), "", "layers on the graphics card; 0 is none").documented(&[OLLAMA_OPTIONS]),
+    model("num_batch", at_least(1), "512", "tokens that are read at a time").documented(&[OLLAMA_OPTIONS]),
     KEEP_ALIVE,
     OPTIONS,
     BASE_URL,

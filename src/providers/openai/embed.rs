@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::super::embed::longest;
+use super::super::embed::numbers;
 use super::super::loading::{Refusal, Sent};
-use super::super::spec::{EMBEDDER_OPTIONS, SERVER_OPTIONS};
+use super::super::sources::{LLAMA_SERVER_BUILD, OLLAMA_V1, OPENAI_EMBEDDINGS};
+use super::super::spec::{EMBEDDER_OPTIONS, RATE_OPTIONS, SERVER_OPTIONS};
 use super::super::{
     Batches, BoxFuture, Build, Effect, Embedder, Embeddings, Enforcement, ErrorKind, ModelConfig, OptionKind,
     OptionSpec, ProviderError, Spec,
 };
 use super::dialect::Dialect;
 use super::link::Link;
-use super::{address, errors, options, refused};
+use super::{address, options, refused};
 use crate::config::Context;
 use crate::event::Sink;
 use crate::net::BaseUrl;
@@ -23,10 +24,13 @@ use crate::value::{Secret, Usage, Value, from_base64};
 pub static EMBEDDER: Spec = Spec {
     name: "openai",
     doc: "an embedding model of OpenAI's API, or of a server that speaks it (`base_url:`)",
-    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `text-embedding-3-small`").wire("model"),
+    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `text-embedding-3-small`")
+        .wire("model")
+        .documented(&[OPENAI_EMBEDDINGS])
+        .tried(&[LLAMA_SERVER_BUILD, OLLAMA_V1]),
     argument_required: true,
     instead: &[],
-    options: &[MODEL_OPTIONS, options::PLACE_OPTIONS, SERVER_OPTIONS, EMBEDDER_OPTIONS],
+    options: &[MODEL_OPTIONS, options::PLACE_OPTIONS, SERVER_OPTIONS, RATE_OPTIONS, EMBEDDER_OPTIONS],
     explained: EXPLAINED,
     enforces: |_, _| Enforcement::Never("an embedder answers nothing".to_owned()),
     build: Build::Embedder(build),
@@ -39,14 +43,19 @@ static MODEL_OPTIONS: &[OptionSpec] = &[
         "the first so many dimensions alone, of models made for that",
     )
     .default("the model's")
-    .wire("dimensions"),
+    .wire("dimensions")
+    .documented(&[OPENAI_EMBEDDINGS])
+    .tried(&[OLLAMA_V1]),
     OptionSpec {
         effect: Effect::Call,
         ..OptionSpec::new("encoding_format", OptionKind::Choice(&["float", "base64"]), "how vectors travel")
             .default("\"base64\" from OpenAI itself, else the server's")
             .wire("encoding_format")
+            .documented(&[OPENAI_EMBEDDINGS])
+            .tried(&[LLAMA_SERVER_BUILD])
     },
-    OptionSpec::new("options", OptionKind::Map, "more of the server's options, sent as they stand"),
+    OptionSpec::new("options", OptionKind::Map, "more of the server's options, sent as they stand")
+        .documented(&[OPENAI_EMBEDDINGS]),
 ];
 
 /// Spellings from elsewhere, each with what to do instead.
@@ -172,19 +181,13 @@ impl OpenAiEmbedder {
             Sent::Answer(response) => response,
             Sent::Refusal(refusal) => return Err(self.refusal(refusal, texts).await),
         };
-        let bytes = response.body((texts.len() + 1) * VECTOR).await.map_err(|f| errors::from_failure(f, server))?;
-        let json: Json =
-            serde_json::from_slice(&bytes).map_err(|e| self.broken(&format!("no answer of embeddings: {e}")))?;
-        if json.get("error").is_some_and(|e| !e.is_null()) {
-            let text = crate::net::ErrorText::from_json(&json);
-            return Err(refused(format!("{} refused: {}", server.at(), text.message)));
-        }
+        let json = self.link.embeddings(&mut response, texts.len()).await?;
         let made = Embeddings {
             vectors: self.vectors(&json, texts.len())?,
             model: json.get("model").and_then(Json::as_str).unwrap_or(&server.model).to_owned(),
             usage: Usage { input: json.pointer("/usage/prompt_tokens").and_then(Json::as_u64), output: None },
         };
-        made.check(texts.len()).map_err(|why| self.broken(&why))?;
+        made.check(texts.len()).map_err(|why| self.link.broken(&why))?;
         match (self.dimensions, made.vectors.first()) {
             (Some(asked), Some(first)) if asked != first.len() => {
                 Err(refused(format!("`{}` gives {} dimensions, not {asked}", server.model, first.len()))
@@ -197,17 +200,19 @@ impl OpenAiEmbedder {
     /// The vectors in the order of the texts, whatever the order in which they came.
     fn vectors(&self, json: &Json, texts: usize) -> Result<Vec<Vec<f32>>, ProviderError> {
         let Some(rows) = json.get("data").and_then(Json::as_array) else {
-            return Err(self.broken("an answer without vectors"));
+            return Err(self.link.broken("an answer without vectors"));
         };
         if rows.len() != texts {
-            return Err(self.broken(&format!("{} vectors for {texts} texts", rows.len())));
+            return Err(self.link.broken(&format!("{} vectors for {texts} texts", rows.len())));
         }
         let mut vectors = vec![None; texts];
         for (place, row) in rows.iter().enumerate() {
             let index = row.get("index").and_then(Json::as_u64).map_or(Some(place), |n| usize::try_from(n).ok());
             let slot = index.and_then(|i| vectors.get_mut(i)).filter(|slot| slot.is_none());
             let Some(slot) = slot else {
-                return Err(self.broken(&format!("an index that is none of its texts, or twice: {}", row["index"])));
+                return Err(self
+                    .link
+                    .broken(&format!("an index that is none of its texts, or twice: {}", row["index"])));
             };
             *slot = Some(self.vector(&row["embedding"])?);
         }
@@ -217,14 +222,14 @@ impl OpenAiEmbedder {
     fn vector(&self, json: &Json) -> Result<Vec<f32>, ProviderError> {
         let vector = match json {
             Json::Array(rows) if rows.first().is_some_and(Json::is_array) => return Err(self.unpooled(rows.len())),
-            Json::Array(numbers) => numbers.iter().map(|x| x.as_f64().map(|x| x as f32)).collect::<Option<Vec<_>>>(),
+            Json::Array(_) => numbers(json),
             Json::String(text) => from_base64(text).filter(|bytes| bytes.len() % 4 == 0).map(|bytes| {
                 let (numbers, _) = bytes.as_chunks::<4>();
                 numbers.iter().map(|four| f32::from_le_bytes(*four)).collect()
             }),
             _ => None,
         };
-        vector.ok_or_else(|| self.broken("a vector that is neither a list of numbers nor base64"))
+        vector.ok_or_else(|| self.link.broken("a vector that is neither a list of numbers nor base64"))
     }
 
     /// A vector for each token, which is none for the text.
@@ -260,19 +265,10 @@ impl OpenAiEmbedder {
     }
 
     fn too_long(&self, texts: &[String], said: &str) -> ProviderError {
-        let message = format!("a text does not fit `{}`: {}; {said}", self.link.server.model, longest(texts));
-        let error = ProviderError::new(ErrorKind::Overflow, message)
-            .help("`split(chars: 800)` before it makes pieces; a text is never cut in silence");
+        let error = self.link.text_too_long(texts, said);
         if self.link.server.dialect == Dialect::LlamaServer {
             return error.help("`llama-server -c 8192 -b 8192 -ub 8192` takes longer ones, as far as the model goes");
         }
         error
     }
-
-    fn broken(&self, what: &str) -> ProviderError {
-        ProviderError::new(ErrorKind::Broken, format!("{} sent {what}", self.link.server.at()))
-    }
 }
-
-/// The most bytes of a vector as JSON: 65,536 numbers of 24 bytes.
-const VECTOR: usize = 65_536 * 24;

@@ -13,6 +13,7 @@ mod received;
 pub(super) mod recorded_tests;
 pub(super) mod schema;
 pub(super) mod stream;
+mod vectors;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use self::received::Received;
 use self::stream::Reading;
 use super::instruct::{self, Instruct};
 use super::loading::Sent;
+use super::sources::{LLAMA_CPP_PYTHON, LLAMA_SERVER_BUILD, OLLAMA_V1, OPENAI_CHAT, VLLM_SERVER};
 use super::spec::{CALL_OPTIONS, CONTROL_OPTIONS, RATE_OPTIONS, REPEATABLE, SERVER_OPTIONS};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
@@ -37,18 +39,24 @@ use crate::event::Sink;
 use crate::net::BaseUrl;
 use crate::value::{Answer, Constraint, Finish, Request, Secret, Value};
 
+/// The tools that the model is told of.
+static TOOLS: &[OptionSpec] = &[tools::option(&[OPENAI_CHAT], &[LLAMA_SERVER_BUILD])];
+
 /// The description of `openai`.
 pub static SPEC: Spec = Spec {
     name: "openai",
     doc: "a model of OpenAI's chat API, or of a server that speaks it (`base_url:`)",
-    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `gpt-4o-mini`").wire("model"),
+    argument: OptionSpec::new("model", OptionKind::Text, "the model's name, as `gpt-4o-mini`")
+        .wire("model")
+        .documented(&[OPENAI_CHAT])
+        .tried(&[LLAMA_SERVER_BUILD, VLLM_SERVER, OLLAMA_V1, LLAMA_CPP_PYTHON]),
     argument_required: true,
     instead: &[],
     options: &[
         options::MODEL_OPTIONS,
         options::PLACE_OPTIONS,
         instruct::OPTIONS,
-        tools::OPTIONS,
+        TOOLS,
         CONTROL_OPTIONS,
         SERVER_OPTIONS,
         RATE_OPTIONS,

@@ -3,6 +3,10 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::super::sources::{
+    LLAMA_CPP_PYTHON, LLAMA_SERVER, LLAMA_SERVER_BUILD, OLLAMA_V1, OPENAI_CHAT, OPENAI_KEYS, TGI_CHAT, VLLM,
+    VLLM_SERVER,
+};
 use super::super::{Effect, ErrorKind, ModelConfig, OptionKind, OptionSpec, ProviderError, tools};
 use super::dialect::{Dialect, NAMES};
 use crate::value::Value;
@@ -17,53 +21,75 @@ const fn call(name: &'static str, kind: OptionKind, default: &'static str, doc: 
 
 /// What says how the model answers.
 pub static MODEL_OPTIONS: &[OptionSpec] = &[
-    model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest"),
-    model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this"),
+    model("temperature", OptionKind::Float(0.0, 2.0), "how freely tokens are chosen; 0 is the likeliest")
+        .documented(&[OPENAI_CHAT])
+        .tried(&[LLAMA_SERVER_BUILD, VLLM_SERVER, TGI_CHAT, OLLAMA_V1, LLAMA_CPP_PYTHON]),
+    model("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this")
+        .documented(&[OPENAI_CHAT]),
     model(
         "top_k",
         OptionKind::Int(0, i64::MAX),
         "choose among this many of the likeliest tokens; not at OpenAI itself",
-    ),
-    model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share; not at OpenAI itself"),
+    )
+    .documented(&[LLAMA_SERVER, VLLM])
+    .tried(&[VLLM_SERVER]),
+    model("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share; not at OpenAI itself")
+        .documented(&[LLAMA_SERVER, VLLM]),
     OptionSpec::new(
         "max_tokens",
         OptionKind::Int(1, i64::MAX),
         "the longest answer in tokens, reasoning included; `max_tokens` on the wire but at OpenAI itself",
     )
     .wire("max_completion_tokens")
-    .aliases(&["max_completion_tokens", "max_new_tokens", "num_predict", "n_predict"]),
+    .aliases(&["max_completion_tokens", "max_new_tokens", "num_predict", "n_predict"])
+    .documented(&[OPENAI_CHAT])
+    .tried(&[LLAMA_SERVER_BUILD, VLLM_SERVER, TGI_CHAT, OLLAMA_V1, LLAMA_CPP_PYTHON]),
     OptionSpec::new("stop", OptionKind::Texts, "up to four texts that end the answer; they are no part of it")
         .wire("stop")
-        .aliases(&["stop_sequences"]),
+        .aliases(&["stop_sequences"])
+        .documented(&[OPENAI_CHAT])
+        .tried(&[LLAMA_SERVER_BUILD, VLLM_SERVER, OLLAMA_V1]),
     model(
         "seed",
         OptionKind::Int(i64::MIN, i64::MAX),
         "the seed of the choice of tokens, as far as the server heeds it",
-    ),
+    )
+    .documented(&[OPENAI_CHAT])
+    .tried(&[LLAMA_SERVER_BUILD, VLLM_SERVER, TGI_CHAT, OLLAMA_V1]),
     OptionSpec::new(
         "repeat_penalty",
         OptionKind::Float(0.0, f64::MAX),
         "how much repeated tokens are held back; not at OpenAI itself",
     )
     .wire("repeat_penalty")
-    .aliases(&["repetition_penalty"]),
-    model("presence_penalty", OptionKind::Float(-2.0, 2.0), "how much tokens that stood before are held back"),
-    model("frequency_penalty", OptionKind::Float(-2.0, 2.0), "the same, by how often they stood"),
-    model("logit_bias", OptionKind::Map, "what is added to the score of tokens, by their ids"),
+    .aliases(&["repetition_penalty"])
+    .documented(&[LLAMA_SERVER, VLLM]),
+    model("presence_penalty", OptionKind::Float(-2.0, 2.0), "how much tokens that stood before are held back")
+        .documented(&[OPENAI_CHAT]),
+    model("frequency_penalty", OptionKind::Float(-2.0, 2.0), "the same, by how often they stood")
+        .documented(&[OPENAI_CHAT]),
+    model("logit_bias", OptionKind::Map, "what is added to the score of tokens, by their ids")
+        .documented(&[OPENAI_CHAT]),
     model(
         "reasoning_effort",
         OptionKind::Choice(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
         "how much the model thinks before it answers",
-    ),
-    model("verbosity", OptionKind::Choice(&["low", "medium", "high"]), "how long answers are"),
-    model("service_tier", OptionKind::Text, "the tier that the call is billed under"),
-    model("store", OptionKind::Bool, "keep the call in the account's own history"),
-    model("metadata", OptionKind::Map, "what is kept beside a stored call"),
-    model("prompt_cache_key", OptionKind::Text, "what groups calls whose prompts begin alike"),
+    )
+    .documented(&[OPENAI_CHAT]),
+    model("verbosity", OptionKind::Choice(&["low", "medium", "high"]), "how long answers are")
+        .documented(&[OPENAI_CHAT]),
+    model("service_tier", OptionKind::Text, "the tier that the call is billed under").documented(&[OPENAI_CHAT]),
+    model("store", OptionKind::Bool, "keep the call in the account's own history").documented(&[OPENAI_CHAT]),
+    model("metadata", OptionKind::Map, "what is kept beside a stored call").documented(&[OPENAI_CHAT]),
+    model("prompt_cache_key", OptionKind::Text, "what groups calls whose prompts begin alike")
+        .documented(&[OPENAI_CHAT]),
     OptionSpec::new("safety_identifier", OptionKind::Text, "a name for the person behind the call, best a digest")
         .wire("safety_identifier")
-        .aliases(&["user"]),
-    OptionSpec::new("options", OptionKind::Map, "more of the server's options, sent as they stand"),
+        .aliases(&["user"])
+        .documented(&[OPENAI_CHAT]),
+    OptionSpec::new("options", OptionKind::Map, "more of the server's options, sent as they stand")
+        .documented(&[OPENAI_CHAT, LLAMA_SERVER, VLLM])
+        .tried(&[LLAMA_SERVER_BUILD, VLLM_SERVER]),
 ];
 
 /// What says which server it is, and who pays.
@@ -74,11 +100,16 @@ pub static PLACE_OPTIONS: &[OptionSpec] = &[
         .default("OPENAI_BASE_URL, else the dialect's own address")
         .aliases(&["openai_api_base", "api_base"]),
     call("api_key", OptionKind::Secret, "", "a secret that is sent as `Authorization: Bearer`")
-        .aliases(&["openai_api_key"]),
+        .aliases(&["openai_api_key"])
+        .documented(&[OPENAI_KEYS])
+        .tried(&[LLAMA_SERVER_BUILD]),
     call("organization", OptionKind::Text, "", "the organization that is billed")
         .wire("OpenAI-Organization")
-        .aliases(&["openai_organization", "org_id"]),
-    call("project", OptionKind::Text, "", "the project that is billed").wire("OpenAI-Project"),
+        .aliases(&["openai_organization", "org_id"])
+        .documented(&[OPENAI_KEYS]),
+    call("project", OptionKind::Text, "", "the project that is billed")
+        .wire("OpenAI-Project")
+        .documented(&[OPENAI_KEYS]),
 ];
 
 /// Spellings from elsewhere that are refused with a word on what to do instead.

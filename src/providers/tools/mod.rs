@@ -7,15 +7,15 @@ use std::collections::HashMap;
 
 pub use self::calls::{Calls, whole_call};
 pub use self::definition::{FORM, check};
+use super::sources::Source;
 use super::{ErrorKind, ModelConfig, OptionKind, OptionSpec, ProviderError};
 use crate::value::{Message, Role, ToolCall};
 
-/// The option of every provider whose servers are told of tools.
-pub static OPTIONS: &[OptionSpec] = &[OptionSpec::new(
-    "tools",
-    OptionKind::Tools,
-    "functions that the model may ask for: a list in OpenAI's form, or the path of a file that holds one",
-)];
+/// The option of every provider whose servers are told of tools: where these say what it is, and those it was tried at.
+pub const fn option(documented: &'static [Source], tried: &'static [&'static str]) -> OptionSpec {
+    let doc = "functions that the model may ask for: a list in OpenAI's form, or the path of a file that holds one";
+    OptionSpec::new("tools", OptionKind::Tools, doc).documented(documented).tried(tried)
+}
 
 /// The tools that a model is told of, as JSON.
 pub fn of(config: &ModelConfig) -> Option<serde_json::Value> {
