@@ -64,7 +64,7 @@ fn answer(
     let prefill = start.elapsed().as_secs_f64();
     let mut out = Vec::new();
     for _ in 0..request["count"].as_u64().unwrap_or(16) {
-        let token = sampler.next(&mut logits);
+        let token = sampler.next(&mut logits, None).ok_or("a vocabulary without tokens")?;
         out.push(token);
         logits = runner.forward(model, kv, &[token], Want::Last, CHUNK, &|| false)?;
     }

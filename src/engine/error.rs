@@ -13,6 +13,8 @@ pub enum EngineError {
     Unsupported(String),
     /// The prompt cannot be made: the chat template failed, or the text cannot be split into tokens.
     Prompt(String),
+    /// The answer could not be held to its form: the grammar takes more work than is allowed.
+    Constraint(String),
     /// The arithmetic gave an infinite or undefined number.
     NotFinite,
     /// The caller asked to stop.
@@ -32,6 +34,7 @@ impl std::fmt::Display for EngineError {
             Self::Io(text) | Self::Prompt(text) => f.write_str(text),
             Self::Damaged(text) => write!(f, "the file is damaged: {text}"),
             Self::Unsupported(text) => write!(f, "not supported: {text}"),
+            Self::Constraint(text) => write!(f, "the answer could not be held to its form: {text}"),
             Self::NotFinite => {
                 f.write_str("the model's arithmetic gave a number that is not finite; the file may be damaged")
             }

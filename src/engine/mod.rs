@@ -4,6 +4,8 @@
 //! bytes, the tokens of the prompt, the sampler's settings and seed and [`CONTRACT`] alone: not on the processor, the
 //! number of threads, how the prompt was cut into passes, or what ran before.
 
+mod choice;
+mod constraint;
 mod error;
 mod forward;
 mod gguf;
@@ -17,13 +19,15 @@ mod tests;
 mod tokenizer;
 mod weights;
 
+pub use choice::{Choice, Step};
+pub use constraint::{Constraint, Grammar, Unsupported, Vocabulary};
 pub use error::EngineError;
 pub use forward::{CHUNK, Kv, Runner, Want};
 pub use gguf::{Gguf, Meta, TensorInfo, TensorKind};
 pub use kernels::{Isa, exp};
 pub use model::{Layer, Model, Shape};
-pub use sampler::{Philox, Sampler, Sampling};
-pub use service::{Description, Job, Piece, Running, Service, Stops};
+pub use sampler::{Chance, Philox, Sampler, Sampling, TokenSet, chances};
+pub use service::{Description, Job, Likelihood, Piece, Running, Service, Stops};
 pub use template::{ChatTemplate, Turn};
 pub use tokenizer::{Decoder, Span, Tokenizer};
 

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::time::SystemTime;
 
+use super::choice::Choice;
+use super::constraint::{Constraint, Grammar, Vocabulary};
 use super::error::EngineError;
 use super::forward::{CHUNK, Kv, Runner, Want};
 use super::gguf::Gguf;
 use super::model::{Model, Shape};
-use super::sampler::{Sampler, Sampling};
+use super::sampler::{Chance, Sampling};
 use super::template::ChatTemplate;
 use super::tokenizer::{Decoder, Tokenizer};
 
@@ -68,6 +70,21 @@ pub struct Job {
     pub context: usize,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
+    /// What the answer must obey.
+    pub grammar: Option<Grammar>,
+    /// Whether to tell how likely each token was, with so many of the likeliest in its place.
+    pub chances: Option<usize>,
+}
+
+/// How likely a token was among those that were allowed in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likelihood {
+    /// Its text.
+    pub token: String,
+    /// The natural logarithm of its probability.
+    pub logprob: f64,
+    /// The likeliest tokens in its place, likewise.
+    pub top: Vec<(String, f64)>,
 }
 
 /// What comes back of a job.
@@ -75,6 +92,8 @@ pub struct Job {
 pub enum Piece {
     /// More of the answer.
     Text(String),
+    /// How likely the next tokens of the answer were; before their text.
+    Likely(Vec<Likelihood>),
     /// The answer is complete.
     Done {
         /// Tokens of the answer.
@@ -171,17 +190,20 @@ impl Service {
 }
 
 /// The life of a model's thread.
-fn serve(description: &Description, queue: &mpsc::Receiver<Order>, threads: usize) {
+fn serve(description: &Arc<Description>, queue: &mpsc::Receiver<Order>, threads: usize) {
     let mut runner = Runner::new(threads);
     let mut kv = Kv::default();
     let mut model = None;
+    let mut vocabulary = None;
     while let Ok(order) = queue.recv() {
         if order.cancelled.load(Ordering::Relaxed) {
             continue;
         }
-        let last = match load_once(description, &mut model)
-            .and_then(|m| answer(m, description, &mut runner, &mut kv, &order))
-        {
+        let constraint = constraint(description, &mut vocabulary, order.job.grammar.as_ref());
+        let last = match constraint.and_then(|constraint| {
+            let choice = Choice::new(order.job.sampling.clone(), &order.job.tokens, constraint, order.job.chances);
+            answer(load_once(description, &mut model)?, description, &mut runner, &mut kv, &order, choice)
+        }) {
             Ok(done) => done,
             Err(error) => Piece::Failed(error),
         };
@@ -198,6 +220,20 @@ fn load_once<'m>(description: &Description, model: &'m mut Option<Model>) -> Res
     Ok(model.insert(loaded))
 }
 
+/// The beginning of an answer that obeys a grammar, where there is one. The vocabulary is read with the first.
+fn constraint(
+    description: &Arc<Description>,
+    vocabulary: &mut Option<Vocabulary>,
+    grammar: Option<&Grammar>,
+) -> Result<Option<Constraint>, EngineError> {
+    let Some(grammar) = grammar else { return Ok(None) };
+    let read = match vocabulary.take() {
+        Some(read) => read,
+        None => Vocabulary::new(Arc::clone(description))?,
+    };
+    vocabulary.insert(read).constrain(grammar).map(Some)
+}
+
 /// Computes one answer. Keys and values of tokens that the last job had in common are used again; the contract makes
 /// that invisible in the result.
 fn answer(
@@ -206,41 +242,53 @@ fn answer(
     runner: &mut Runner,
     kv: &mut Kv,
     order: &Order,
+    mut choice: Choice,
 ) -> Result<Piece, EngineError> {
     let job = &order.job;
     let stop = || order.cancelled.load(Ordering::Relaxed);
     let shared = kv.tokens().iter().zip(&job.tokens).take_while(|(a, b)| a == b).count();
     kv.truncate(shared.min(job.tokens.len().saturating_sub(1)));
-    let rest = job.tokens.get(kv.tokens().len()..).unwrap_or(&[]);
-    let mut logits = runner.forward(model, kv, rest, Want::Last, CHUNK, &stop)?;
-    let mut sampler = Sampler::new(job.sampling.clone(), &job.tokens);
+    let mut unfed = job.tokens.get(kv.tokens().len()..).unwrap_or(&[]).to_vec();
     let mut text = Stops::new(&job.stop);
     let most = job.max_tokens.min(job.context.saturating_sub(job.tokens.len()));
-    let send = |piece: String| {
-        let sent = piece.is_empty() || order.reply.blocking_send(Piece::Text(piece)).is_ok();
-        if sent { Ok(()) } else { Err(EngineError::Stopped) }
-    };
+    let send = |piece: Piece| order.reply.blocking_send(piece).map_err(|_| EngineError::Stopped);
+    let send_text = |piece: String| if piece.is_empty() { Ok(()) } else { send(Piece::Text(piece)) };
     let mut count = 0;
-    let mut stopped = false;
-    while count < most {
-        let token = sampler.next(&mut logits);
-        if about.tokenizer.is_end(token) {
-            stopped = true;
-            break;
+    let mut step = choice.begin()?;
+    loop {
+        let room = step.tokens.len().min(most - count);
+        if room > 0 && !step.chances.is_empty() {
+            let likely = |(own, top): &(Chance, Vec<Chance>)| likelihood(&about.tokenizer, own, top);
+            send(Piece::Likely(step.chances[..room].iter().map(likely).collect()))?;
         }
-        count += 1;
-        let (piece, met) = text.push(about.tokenizer.bytes(token));
-        send(piece)?;
-        if met {
-            return Ok(Piece::Done { tokens: count, stopped: true });
+        for token in &step.tokens[..room] {
+            count += 1;
+            let (piece, met) = text.push(about.tokenizer.bytes(*token));
+            send_text(piece)?;
+            if met {
+                return Ok(Piece::Done { tokens: count, stopped: true });
+            }
         }
-        if count < most {
-            logits = runner.forward(model, kv, &[token], Want::Last, CHUNK, &stop)?;
+        let whole = room == step.tokens.len();
+        if count >= most || step.ended {
+            let (piece, met) = text.finish();
+            send_text(piece)?;
+            return Ok(Piece::Done { tokens: count, stopped: whole && step.ended || met });
         }
+        unfed.extend(&step.tokens);
+        let mut logits = runner.forward(model, kv, &unfed, Want::Last, CHUNK, &stop)?;
+        unfed.clear();
+        step = choice.next(&mut logits, &about.tokenizer)?;
     }
-    let (piece, met) = text.finish();
-    send(piece)?;
-    Ok(Piece::Done { tokens: count, stopped: stopped || met })
+}
+
+fn likelihood(tokenizer: &Tokenizer, own: &Chance, top: &[Chance]) -> Likelihood {
+    let text = |token: u32| match tokenizer.bytes(token) {
+        [] => tokenizer.text(token).to_owned(),
+        bytes => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let top = top.iter().map(|c| (text(c.token), c.logprob)).collect();
+    Likelihood { token: text(own.token), logprob: own.logprob, top }
 }
 
 /// Text on its way out: holds back what may be the beginning of a stop string.

@@ -1,7 +1,16 @@
 //! Choosing the next token. Everything is a function of the logits, the settings, the seed and the position: no clock
-//! and no global state. Steps run in llama.cpp's order: penalties, top-k, top-p, min-p, temperature, draw.
+//! and no global state. Steps run in llama.cpp's order: bias, penalties, top-k, typical, top-p, min-p, temperature, draw.
+//! What a constraint allows comes before all of them.
+
+mod philox;
+mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
+
+pub use philox::Philox;
+use steps::{Candidate, candidates, weights};
 
 /// How tokens are chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,16 +19,22 @@ pub struct Sampling {
     pub temperature: f64,
     /// Only so many of the likeliest tokens; 0 means all.
     pub top_k: usize,
+    /// Only tokens about as surprising as expected that together reach this probability; 1 means all.
+    pub typical_p: f64,
     /// Only the likeliest tokens that together reach this probability; 1 means all.
     pub top_p: f64,
     /// Only tokens at least this likely relative to the likeliest; 0 means all.
     pub min_p: f64,
     /// Logits of recent tokens are divided by this where positive, else multiplied (Keskar et al. 2019); 1 is off.
     pub repeat_penalty: f64,
+    /// Tokens that penalties look back at, prompt and answer together; 0 is none.
+    pub repeat_last_n: usize,
     /// Taken from the logit of every recent token.
     pub presence_penalty: f64,
     /// Taken from the logit of a recent token for each time it occurred.
     pub frequency_penalty: f64,
+    /// Added to the logits of tokens.
+    pub logit_bias: Vec<(u32, f64)>,
     /// Key of the random numbers.
     pub seed: u64,
 }
@@ -29,47 +44,38 @@ impl Default for Sampling {
         Self {
             temperature: 0.0,
             top_k: 0,
+            typical_p: 1.0,
             top_p: 1.0,
             min_p: 0.0,
             repeat_penalty: 1.0,
+            repeat_last_n: 64,
             presence_penalty: 0.0,
             frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
             seed: 0,
         }
     }
 }
 
-/// Tokens that penalties look back at, prompt and answer together: llama.cpp's default.
-pub const RECENT: usize = 64;
+/// Which tokens may come next.
+#[derive(Clone, Debug)]
+pub struct TokenSet(Vec<u32>);
 
-/// Philox4x32-10 (Salmon et al. 2011): random numbers as a function of key and counter.
-#[derive(Clone, Copy, Debug)]
-pub struct Philox {
-    key: [u32; 2],
-}
-
-impl Philox {
-    /// Random numbers with `seed` as their key.
-    pub fn new(seed: u64) -> Self {
-        Self { key: [seed as u32, (seed >> 32) as u32] }
+impl TokenSet {
+    /// A set from its words: bit `i` of word `w` stands for token `32 w + i`.
+    pub fn from_words(words: Vec<u32>) -> Self {
+        Self(words)
     }
 
-    /// The block of four numbers at a counter.
-    pub fn block(&self, counter: [u32; 4]) -> [u32; 4] {
-        let (mut c, mut k) = (counter, self.key);
-        for _ in 0..10 {
-            let (a, b) = (u64::from(c[0]) * 0xD251_1F53, u64::from(c[2]) * 0xCD9E_8D57);
-            c = [(b >> 32) as u32 ^ c[1] ^ k[0], b as u32, (a >> 32) as u32 ^ c[3] ^ k[1], a as u32];
-            k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
-        }
-        c
+    /// Whether it holds a token.
+    pub fn holds(&self, token: u32) -> bool {
+        self.0.get(token as usize / 32).is_some_and(|word| word >> (token % 32) & 1 == 1)
     }
 
-    /// A number in `[0, 1)` with 53 random bits for a position of a sample.
-    pub fn uniform(&self, sample: u64, position: u64) -> f64 {
-        let b = self.block([position as u32, (position >> 32) as u32, sample as u32, (sample >> 32) as u32]);
-        let bits = (u64::from(b[1]) << 32 | u64::from(b[0])) >> 11;
-        bits as f64 / (1u64 << 53) as f64
+    /// The tokens in it, ascending.
+    pub fn tokens(&self) -> impl Iterator<Item = u32> {
+        let bits = |(at, word): (u32, u32)| (0..32).filter(move |i| word >> i & 1 == 1).map(move |i| at * 32 + i);
+        (0..).zip(self.0.iter().copied()).filter(|(_, word)| *word != 0).flat_map(bits)
     }
 }
 
@@ -84,20 +90,39 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler after `prompt`.
     pub fn new(settings: Sampling, prompt: &[u32]) -> Self {
-        let recent = prompt[prompt.len().saturating_sub(RECENT)..].iter().copied().collect();
+        let recent = prompt[prompt.len().saturating_sub(settings.repeat_last_n)..].iter().copied().collect();
         Self { random: Philox::new(settings.seed), settings, recent, position: 0 }
     }
 
-    /// Chooses the next token and remembers it.
-    pub fn next(&mut self, logits: &mut [f32]) -> u32 {
+    /// Chooses the next token, among the allowed ones where only some are, and remembers it; nothing where none is.
+    pub fn next(&mut self, logits: &mut [f32], allowed: Option<&TokenSet>) -> Option<u32> {
+        self.bias(logits);
         self.penalise(logits);
-        let token = if self.settings.temperature <= 0.0 { greedy(logits) } else { self.draw(logits) };
+        let token = if self.settings.temperature <= 0.0 {
+            likeliest(logits, allowed)?
+        } else {
+            self.draw(candidates(logits, |token| allowed.is_none_or(|set| set.holds(token))))?
+        };
+        self.take(token);
+        Some(token)
+    }
+
+    /// Remembers a token that was not chosen here: it counts for penalties, and has its own place among the random
+    /// numbers.
+    pub fn take(&mut self, token: u32) {
         self.position += 1;
         self.recent.push_back(token);
-        if self.recent.len() > RECENT {
+        if self.recent.len() > self.settings.repeat_last_n {
             self.recent.pop_front();
         }
-        token
+    }
+
+    fn bias(&self, logits: &mut [f32]) {
+        for (token, bias) in &self.settings.logit_bias {
+            if let Some(logit) = logits.get_mut(*token as usize) {
+                *logit = (f64::from(*logit) + bias) as f32;
+            }
+        }
     }
 
     fn penalise(&self, logits: &mut [f32]) {
@@ -117,98 +142,55 @@ impl Sampler {
         }
     }
 
-    fn draw(&self, logits: &[f32]) -> u32 {
-        let s = &self.settings;
-        let mut order: Vec<(f32, u32)> = logits.iter().zip(0..).map(|(l, i)| (*l, i)).collect();
-        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        if s.top_k > 0 {
-            order.truncate(s.top_k);
-        }
-        let most = f64::from(order.first().map_or(0.0, |o| o.0));
-        if s.top_p < 1.0 {
-            let weights: Vec<f64> = order.iter().map(|(l, _)| libm::exp(f64::from(*l) - most)).collect();
-            let all: f64 = weights.iter().sum();
-            let mut sum = 0.0;
-            let keep = weights.iter().position(|w| {
-                sum += w / all;
-                sum >= s.top_p
-            });
-            order.truncate(keep.map_or(order.len(), |k| k + 1));
-        }
-        if s.min_p > 0.0 {
-            let least = most + libm::log(s.min_p);
-            order.retain(|(l, _)| f64::from(*l) >= least);
-        }
-        let weights: Vec<f64> = order.iter().map(|(l, _)| libm::exp((f64::from(*l) - most) / s.temperature)).collect();
+    fn draw(&self, mut order: Vec<Candidate>) -> Option<u32> {
+        narrow(&self.settings, &mut order);
+        let weights = weights(&order, self.settings.temperature);
         let target = self.random.uniform(0, self.position) * weights.iter().sum::<f64>();
         let mut sum = 0.0;
-        for (w, (_, token)) in weights.iter().zip(&order) {
-            sum += w;
-            if target < sum {
-                return *token;
-            }
-        }
-        order.last().map_or(0, |o| o.1)
+        let drawn = weights.iter().zip(&order).find(|(w, _)| {
+            sum += *w;
+            target < sum
+        });
+        drawn.map(|(_, c)| c.token).or(order.last().map(|c| c.token))
     }
+}
+
+/// Leaves the candidates that the settings keep.
+fn narrow(settings: &Sampling, order: &mut Vec<Candidate>) {
+    steps::top_k(order, settings.top_k);
+    steps::typical(order, settings.typical_p);
+    steps::top_p(order, settings.top_p);
+    steps::min_p(order, settings.min_p);
 }
 
 /// The most likely token; the first of several.
-fn greedy(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (i, l) in logits.iter().enumerate() {
-        if *l > logits[best] {
-            best = i;
-        }
+fn likeliest(logits: &[f32], allowed: Option<&TokenSet>) -> Option<u32> {
+    let better = |best: Option<u32>, token: u32| match (best, logits.get(token as usize)) {
+        (Some(b), Some(l)) if *l > logits[b as usize] => Some(token),
+        (None, Some(_)) => Some(token),
+        _ => best,
+    };
+    match allowed {
+        Some(set) => set.tokens().fold(None, better),
+        None => (0..logits.len() as u32).fold(None, better),
     }
-    best as u32
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How likely a token was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chance {
+    /// The token.
+    pub token: u32,
+    /// The natural logarithm of its probability, among the allowed tokens where only some are.
+    pub logprob: f64,
+}
 
-    #[test]
-    fn philox_gives_the_authors_numbers() {
-        // Known answers of Random123's `kat_vectors`.
-        let zero = Philox::new(0).block([0; 4]);
-        assert_eq!(zero, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        let ones = Philox::new(u64::MAX).block([u32::MAX; 4]);
-        assert_eq!(ones, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
-    }
-
-    #[test]
-    fn greedy_takes_the_first_of_equals() {
-        assert_eq!(Sampler::new(Sampling::default(), &[]).next(&mut [1.0, 3.0, 3.0]), 1);
-    }
-
-    #[test]
-    fn narrow_choices_are_greedy() {
-        for s in [
-            Sampling { top_k: 1, temperature: 1.0, ..Sampling::default() },
-            Sampling { top_p: 0.01, temperature: 1.0, ..Sampling::default() },
-            Sampling { min_p: 0.999, temperature: 1.0, ..Sampling::default() },
-        ] {
-            assert_eq!(Sampler::new(s, &[]).next(&mut [0.0, 1.0, 2.0, 1.5]), 2);
-        }
-    }
-
-    #[test]
-    fn draws_follow_the_probabilities() {
-        let mut sampler = Sampler::new(Sampling { temperature: 1.0, seed: 7, ..Sampling::default() }, &[]);
-        let mut ones = 0;
-        for _ in 0..10_000 {
-            ones += sampler.next(&mut [0.0, 1.098_612_3]);
-        }
-        assert!((7_350..7_650).contains(&ones), "{ones} of 10000, expected about 7500");
-    }
-
-    #[test]
-    fn penalties_push_recent_tokens_down() {
-        let s = Sampling { repeat_penalty: 2.0, ..Sampling::default() };
-        assert_eq!(Sampler::new(s, &[0]).next(&mut [1.5, 1.0]), 1);
-        let s = Sampling { presence_penalty: 1.0, ..Sampling::default() };
-        assert_eq!(Sampler::new(s, &[0, 0]).next(&mut [1.5, 1.0]), 1);
-        let s = Sampling { frequency_penalty: 0.2, ..Sampling::default() };
-        assert_eq!(Sampler::new(s, &[0, 0]).next(&mut [1.5, 1.0]), 0);
-    }
+/// The chances by logits: of the likeliest `count`, and of `token` first.
+pub fn chances(logits: &[f32], allowed: Option<&TokenSet>, token: u32, count: usize) -> (Chance, Vec<Chance>) {
+    let order = candidates(logits, |token| allowed.is_none_or(|set| set.holds(token)));
+    let most = order.first().map_or(0.0, |c| f64::from(c.logit));
+    let sum = libm::log(weights(&order, 1.0).iter().sum());
+    let chance = |logit: f32, token: u32| Chance { token, logprob: f64::from(logit) - most - sum };
+    let own = chance(logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY), token);
+    (own, order.iter().take(count).map(|c| chance(c.logit, c.token)).collect())
 }
