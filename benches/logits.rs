@@ -73,7 +73,7 @@ fn answer(
     let prefill = start.elapsed().as_secs_f64();
     let mut out = Vec::new();
     for _ in 0..count {
-        let token = sampler.next(&mut logits);
+        let token = sampler.next(&mut logits, None).ok_or("a vocabulary without tokens")?;
         out.push(token);
         logits = forward(&[token])?;
     }

@@ -90,7 +90,7 @@ fn page(
             options(&mut out, "model", config);
         }
         if let Some(parser) = &call.ask.parser {
-            answer(&mut out, parser, &call.ask, &ready.models.configs);
+            answer(&mut out, parser, &call.ask, ready);
         }
         match (&call.request, &call.waits) {
             (Some(request), _) => prompt(&mut out, request, ready, call),
@@ -135,7 +135,7 @@ fn host(server: Option<&BaseUrl>, beyond: Option<&str>, proxies: &Proxies) -> St
 }
 
 /// What the parser gives, and what each model is held to.
-fn answer(out: &mut String, parser: &Parser, ask: &Ask, configs: &[ModelConfig]) {
+fn answer(out: &mut String, parser: &Parser, ask: &Ask, ready: &Ready) {
     let ty = parser.output_type();
     let Some(constraint) = parser.constraint() else {
         let _ = writeln!(out, "  answer: {ty} (parsed alone)");
@@ -143,15 +143,19 @@ fn answer(out: &mut String, parser: &Parser, ask: &Ask, configs: &[ModelConfig])
     };
     let mut sent = false;
     for model in &ask.models {
-        let config = &configs[model.0 as usize];
-        let how = match config.enforces(&constraint) {
-            _ if config.bool("constrain") == Some(false) => "checked alone: `constrain: false`".to_owned(),
+        let at = model.0 as usize;
+        let (config, provider) = (&ready.models.configs[at], &ready.models.providers[at]);
+        let enforcement = config.enforces(&constraint);
+        let told = config.bool("constrain") != Some(false);
+        sent |= told && enforcement == Enforcement::Enforced;
+        let how = match enforcement {
+            _ if !told => "checked alone: `constrain: false`".to_owned(),
+            Enforcement::Enforced if provider.server().is_none() => "held to it token by token, and checked".to_owned(),
             Enforcement::Enforced => "asked of the server, and checked".to_owned(),
             Enforcement::Written => "checked alone: the answer is written".to_owned(),
             Enforcement::CheckedAlone(why) => format!("checked alone: {why}"),
             Enforcement::Never(why) => format!("checked alone: {why}"),
         };
-        sent |= how.starts_with("asked");
         let who = if ask.models.len() > 1 { format!(" of {}", config.name) } else { String::new() };
         let _ = writeln!(out, "  answer{who}: {ty} ({how})");
     }

@@ -17,6 +17,8 @@ pub enum EngineError {
     Memory(String),
     /// There is no room for keys and values of so many tokens.
     Full,
+    /// The answer could not be held to its form: the grammar takes more work than is allowed.
+    Constraint(String),
     /// The arithmetic gave an infinite or undefined number.
     NotFinite,
     /// The caller asked to stop.
@@ -37,6 +39,7 @@ impl std::fmt::Display for EngineError {
             Self::Damaged(text) => write!(f, "the file is damaged: {text}"),
             Self::Unsupported(text) => write!(f, "not supported: {text}"),
             Self::Full => f.write_str("the memory for keys and values is full"),
+            Self::Constraint(text) => write!(f, "the answer could not be held to its form: {text}"),
             Self::NotFinite => {
                 f.write_str("the model's arithmetic gave a number that is not finite; the file may be damaged")
             }

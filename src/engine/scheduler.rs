@@ -7,15 +7,18 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::choice::{Choice, Step};
+use super::constraint::Vocabulary;
 use super::error::EngineError;
 use super::forward::{CHUNK, Feed, Runner, Want};
 use super::kv::{Kv, SequenceId};
 use super::memory;
 use super::model::Model;
-use super::sampler::Sampler;
-use super::service::{Description, Job, Piece};
+use super::sampler::Chance;
+use super::service::{Description, Job, Likelihood, Piece};
 use super::shape::Shape;
 use super::stops::Stops;
+use super::tokenizer::Tokenizer;
 
 /// A job with the end that its pieces go to.
 pub struct Order {
@@ -50,14 +53,12 @@ struct Active {
     sequence: SequenceId,
     /// Tokens of the prompt that were there already.
     cached: usize,
-    /// Tokens of the prompt that went through the layers, or were there.
-    fed: usize,
-    sampler: Sampler,
+    /// Tokens that are to go through the layers next: what is left of the prompt, then those that were chosen last.
+    unfed: Vec<u32>,
+    choice: Choice,
     text: Stops,
     /// Tokens of the answer.
     count: usize,
-    /// The token that was chosen last and has not gone through the layers.
-    next: Option<u32>,
     /// What its reader has no room for yet.
     pending: VecDeque<Piece>,
     done: bool,
@@ -74,6 +75,8 @@ pub struct Scheduler {
     about: Arc<Description>,
     runner: Runner,
     loaded: Option<(Model, Kv)>,
+    /// Read with the first job that has a grammar.
+    vocabulary: Option<Vocabulary>,
     waiting: Vec<Order>,
     active: Vec<Active>,
 }
@@ -81,7 +84,8 @@ pub struct Scheduler {
 impl Scheduler {
     /// A thread's state before anything is loaded.
     pub fn new(about: Arc<Description>, threads: usize) -> Self {
-        Self { about, runner: Runner::new(threads), loaded: None, waiting: Vec::new(), active: Vec::new() }
+        let runner = Runner::new(threads);
+        Self { about, runner, loaded: None, vocabulary: None, waiting: Vec::new(), active: Vec::new() }
     }
 
     /// Works until nobody can send jobs any more.
@@ -145,7 +149,7 @@ impl Scheduler {
             let soon = self.active.iter().any(|a| {
                 let prompt = &a.order.job.tokens;
                 let common = prompt.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-                a.fed < prompt.len() && common.min(tokens.len() - 1) > known
+                kv.length(a.sequence) < prompt.len() && common.min(tokens.len() - 1) > known
             });
             let reserved: usize =
                 self.active.iter().map(|a| a.order.most() - kv.length(a.sequence).min(a.order.most())).sum();
@@ -156,8 +160,16 @@ impl Scheduler {
                 left.push(order);
                 continue;
             }
-            match kv.open(tokens) {
-                Ok((sequence, cached)) => self.active.push(Active::new(order, sequence, cached)),
+            let begun = choice(&self.about, &mut self.vocabulary, &order.job).and_then(|choice| {
+                let (sequence, cached) = kv.open(tokens)?;
+                Ok((choice, sequence, cached))
+            });
+            match begun {
+                Ok((choice, sequence, cached)) => {
+                    let mut active = Active::new(order, choice, sequence, cached);
+                    active.begin(&self.about.tokenizer);
+                    self.active.push(active);
+                }
                 Err(error) => order.fail(error),
             }
         }
@@ -175,14 +187,8 @@ impl Scheduler {
             if active.done || !active.pending.is_empty() || room == 0 {
                 continue;
             }
-            let prompt = &active.order.job.tokens;
-            let (tokens, want) = match &active.next {
-                Some(token) => (std::slice::from_ref(token), Want::Last),
-                None => {
-                    let end = prompt.len().min(active.fed + room);
-                    (&prompt[active.fed..end], if end == prompt.len() { Want::Last } else { Want::Nothing })
-                }
-            };
+            let (tokens, rest) = active.unfed.split_at(active.unfed.len().min(room));
+            let want = if rest.is_empty() { Want::Last } else { Want::Nothing };
             room -= tokens.len();
             feeds.push(Feed { sequence: active.sequence, tokens, want });
             fed.push((index, tokens.len(), want == Want::Last));
@@ -203,9 +209,9 @@ impl Scheduler {
                 let mut rows = logits.chunks_exact_mut(vocabulary);
                 for (index, count, wanted) in fed {
                     let active = &mut self.active[index];
-                    active.advance(count);
+                    active.unfed.drain(..count);
                     if let Some(row) = wanted.then(|| rows.next()).flatten() {
-                        active.choose(&self.about, row);
+                        active.choose(&self.about.tokenizer, row);
                     }
                 }
             }
@@ -220,44 +226,66 @@ impl Scheduler {
     }
 }
 
-impl Active {
-    fn new(order: Order, sequence: SequenceId, cached: usize) -> Self {
-        let sampler = Sampler::new(order.job.sampling.clone(), &order.job.tokens);
-        let text = Stops::new(&order.job.stop);
-        let pending = VecDeque::new();
-        Self { order, sequence, cached, fed: cached, sampler, text, count: 0, next: None, pending, done: false }
-    }
-
-    /// Notes that `count` more tokens went through the layers.
-    fn advance(&mut self, count: usize) {
-        if self.next.take().is_none() {
-            self.fed += count;
+/// The choice of tokens for a job. The vocabulary is read with the first grammar.
+fn choice(about: &Arc<Description>, vocabulary: &mut Option<Vocabulary>, job: &Job) -> Result<Choice, EngineError> {
+    let constraint = match &job.grammar {
+        None => None,
+        Some(grammar) => {
+            let read = match vocabulary.take() {
+                Some(read) => read,
+                None => Vocabulary::new(Arc::clone(about))?,
+            };
+            Some(vocabulary.insert(read).constrain(grammar)?)
         }
+    };
+    Ok(Choice::new(job.sampling.clone(), &job.tokens, constraint, job.chances))
+}
+
+impl Active {
+    fn new(order: Order, choice: Choice, sequence: SequenceId, cached: usize) -> Self {
+        let text = Stops::new(&order.job.stop);
+        let unfed = order.job.tokens.get(cached..).unwrap_or(&[]).to_vec();
+        Self { order, sequence, cached, unfed, choice, text, count: 0, pending: VecDeque::new(), done: false }
     }
 
-    /// Chooses the next token of the answer.
-    fn choose(&mut self, about: &Description, logits: &mut [f32]) {
+    /// What every answer begins with, before anything is computed.
+    fn begin(&mut self, tokenizer: &Tokenizer) {
+        let step = self.choice.begin();
+        self.go_on(step, tokenizer);
+    }
+
+    /// Chooses how the answer goes on.
+    fn choose(&mut self, tokenizer: &Tokenizer, logits: &mut [f32]) {
         if !logits.iter().all(|l| l.is_finite()) {
             return self.end(Piece::Failed(EngineError::NotFinite));
         }
+        let step = self.choice.next(logits, tokenizer);
+        self.go_on(step, tokenizer);
+    }
+
+    fn go_on(&mut self, step: Result<Step, EngineError>, tokenizer: &Tokenizer) {
+        let step = match step {
+            Ok(step) => step,
+            Err(error) => return self.end(Piece::Failed(error)),
+        };
         let most = self.order.most() - self.order.job.tokens.len();
-        if self.count == most {
-            return self.finish(false);
+        let room = step.tokens.len().min(most - self.count);
+        if room > 0 && !step.chances.is_empty() {
+            let likely = |(own, top): &(Chance, Vec<Chance>)| likelihood(tokenizer, own, top);
+            self.pending.push_back(Piece::Likely(step.chances[..room].iter().map(likely).collect()));
         }
-        let token = self.sampler.next(logits);
-        if about.tokenizer.is_end(token) {
-            return self.finish(true);
+        for token in &step.tokens[..room] {
+            self.count += 1;
+            let (piece, met) = self.text.push(tokenizer.bytes(*token));
+            self.say(piece);
+            if met {
+                return self.end(Piece::Done { tokens: self.count, cached: self.cached, stopped: true });
+            }
         }
-        self.count += 1;
-        let (piece, met) = self.text.push(about.tokenizer.bytes(token));
-        self.say(piece);
-        if met {
-            return self.end(Piece::Done { tokens: self.count, cached: self.cached, stopped: true });
+        if self.count == most || step.ended {
+            return self.finish(room == step.tokens.len() && step.ended);
         }
-        if self.count == most {
-            return self.finish(false);
-        }
-        self.next = Some(token);
+        self.unfed.extend(&step.tokens);
     }
 
     fn say(&mut self, piece: String) {
@@ -275,7 +303,6 @@ impl Active {
 
     fn end(&mut self, last: Piece) {
         self.done = true;
-        self.next = None;
         self.pending.push_back(last);
         self.flush();
     }
@@ -295,6 +322,15 @@ impl Active {
             let _ = self.order.reply.blocking_send(piece);
         }
     }
+}
+
+fn likelihood(tokenizer: &Tokenizer, own: &Chance, top: &[Chance]) -> Likelihood {
+    let text = |token: u32| match tokenizer.bytes(token) {
+        [] => tokenizer.text(token).to_owned(),
+        bytes => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let top = top.iter().map(|c| (text(c.token), c.logprob)).collect();
+    Likelihood { token: text(own.token), logprob: own.logprob, top }
 }
 
 /// Tokens whose keys and values are kept: half of the memory that is left beside the weights, a few contexts at most.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::time::SystemTime;
 
 use super::checkpoint::Checkpoint;
+use super::constraint::Grammar;
 use super::error::EngineError;
 use super::gguf::Gguf;
 use super::model::Model;
@@ -76,6 +77,21 @@ pub struct Job {
     pub context: usize,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
+    /// What the answer must obey.
+    pub grammar: Option<Grammar>,
+    /// Whether to tell how likely each token was, with so many of the likeliest in its place.
+    pub chances: Option<usize>,
+}
+
+/// How likely a token was among those that were allowed in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likelihood {
+    /// Its text.
+    pub token: String,
+    /// The natural logarithm of its probability.
+    pub logprob: f64,
+    /// The likeliest tokens in its place, likewise.
+    pub top: Vec<(String, f64)>,
 }
 
 /// What comes back of a job.
@@ -83,6 +99,8 @@ pub struct Job {
 pub enum Piece {
     /// More of the answer.
     Text(String),
+    /// How likely the next tokens of the answer were; before their text.
+    Likely(Vec<Likelihood>),
     /// The answer is complete.
     Done {
         /// Tokens of the answer.

@@ -173,10 +173,10 @@ fn tiny() -> Vec<u8> {
     w.finish()
 }
 
-struct TempFile(PathBuf);
+pub(super) struct TempFile(pub(super) PathBuf);
 
 impl TempFile {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("chainrun-{name}-{}.gguf", std::process::id()));
         std::fs::write(&path, tiny()).unwrap();
         Self(path)
@@ -396,6 +396,8 @@ async fn a_service_answers_and_is_shared() {
         max_tokens,
         context: 512,
         stop: Vec::new(),
+        grammar: None,
+        chances: None,
     };
     let mut texts = Vec::new();
     for _ in 0..2 {
@@ -405,6 +407,7 @@ async fn a_service_answers_and_is_shared() {
             match piece {
                 Piece::Text(t) => text.push_str(&t),
                 Piece::Done { tokens, .. } => assert!(tokens <= 20),
+                Piece::Likely(_) => panic!("nobody asked how likely tokens were"),
                 Piece::Failed(e) => panic!("{e}"),
             }
         }

@@ -28,8 +28,25 @@ pub(super) struct Broken {
 /// Reads the value that begins at byte `at` of `text`; gives it and the byte after it.
 pub(super) fn read(text: &str, at: usize) -> Result<(Value, usize), Broken> {
     let mut reader = Reader { text, at, tokens: 0, path: String::new(), wanted: None, place: None };
-    let value = reader.value(DEPTH)?;
-    Ok((value, reader.at))
+    match reader.value(DEPTH) {
+        Ok(value) => Ok((value, reader.at)),
+        Err(broken) if broken.at >= text.len() => Err(in_its_field(text, at, broken)),
+        Err(broken) => Err(broken),
+    }
+}
+
+/// A value's end is missing: says in which field it breaks off. Paths are kept track of in this second reading alone.
+fn in_its_field(text: &str, at: usize, mut broken: Broken) -> Broken {
+    let nowhere = Some("\0");
+    let mut reader = Reader { text, at, tokens: 0, path: String::new(), wanted: nowhere, place: None };
+    // Where the reading ends early, the path stays at the place.
+    let ends = reader.value(DEPTH).is_ok();
+    if let (false, false, Some(rest)) =
+        (ends, reader.path.is_empty(), broken.message.strip_prefix("the JSON breaks off"))
+    {
+        broken.message = format!("the JSON breaks off at {}{rest}", reader.path);
+    }
+    broken
 }
 
 /// The byte where the value at `path` (as `.items[3].name`) begins in the value that begins at `at`.
@@ -331,7 +348,13 @@ mod tests {
         for (text, wanted) in [
             (r#"{"a": tru"#, "6: the JSON breaks off: expected a value, found `t`"),
             (r#"{"a": 1"#, "7: the JSON breaks off: expected a comma or `}`, found the end of the answer"),
-            (r#"{"a": "b"#, "8: the JSON breaks off inside a string"),
+            (r#"{"a": "b"#, "8: the JSON breaks off at .a inside a string"),
+            (r#"{"a": [1, {"b": "c"#, "18: the JSON breaks off at .a[1].b inside a string"),
+            (
+                r#"{"a": [1, {"b": 2"#,
+                "17: the JSON breaks off at .a[1]: expected a comma or `}`, found the end of the answer",
+            ),
+            (r#"{"a": 1, "b"#, "11: the JSON breaks off inside a string"),
             (r#"{"a":1,"a":2}"#, "7: the key `a` stands twice in one object"),
             ("[1,]", "3: the JSON breaks off: expected a value, found `]`"),
             ("[01]", "1: a number in JSON does not begin with 0"),

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+mod options;
+
 use super::instruct::{Format, Instruct};
 use super::{
     BoxFuture, Caps, Enforcement, ErrorKind, ModelConfig, OptionKind, OptionSpec, Prepared, Provider, ProviderError,
     Spec,
 };
 use crate::config::Context;
-use crate::engine::{Description, EngineError, Job, Piece, Sampling, Service, Span, Turn};
+use crate::engine::{Description, EngineError, Grammar, Job, Likelihood, Piece, Sampling, Service, Span, Turn};
 use crate::event::Sink;
 use crate::models::{self, Entry, PullEvent};
-use crate::value::{Answer, Finish, Message, Request, RequestInput, Usage, Value, nearest};
+use crate::value::{Answer, Constraint, Finish, Message, Request, RequestInput, Usage, Value, nearest};
 
 /// The description of `local`.
 pub static SPEC: Spec = Spec {
@@ -26,68 +28,19 @@ pub static SPEC: Spec = Spec {
     ),
     argument_required: true,
     instead: &[],
-    options: &[OPTIONS, super::instruct::OPTIONS, super::spec::CALL_OPTIONS],
-    explained: EXPLAINED,
-    enforces: |_, _| Enforcement::CheckedAlone("the model inside the process is not held to a schema yet"),
+    options: &[options::OPTIONS, super::instruct::OPTIONS, super::spec::CALL_OPTIONS],
+    explained: options::EXPLAINED,
+    enforces: |constraint, _| enforces(constraint),
     build: super::Build::Model(build),
 };
 
-const MAX_TOKENS: usize = 512;
-
-static OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new(
-        "temperature",
-        OptionKind::Float(0.0, f64::MAX),
-        "how freely tokens are chosen; 0 is the likeliest",
-    )
-    .default("0"),
-    OptionSpec::new("top_p", OptionKind::Float(0.0, 1.0), "choose among the likeliest tokens that sum up to this")
-        .default("1"),
-    OptionSpec::new("top_k", OptionKind::Int(0, i64::MAX), "choose among this many of the likeliest tokens; 0 is all")
-        .default("0"),
-    OptionSpec::new("min_p", OptionKind::Float(0.0, 1.0), "drop tokens less likely than this share of the likeliest")
-        .default("0"),
-    OptionSpec::new("max_tokens", OptionKind::Int(1, i64::MAX), "the longest answer in tokens")
-        .aliases(&["max_new_tokens", "num_predict", "n_predict"])
-        .default("512"),
-    OptionSpec::new("stop", OptionKind::Texts, "texts that end the answer").aliases(&["stop_sequences"]),
-    OptionSpec::new("seed", OptionKind::Int(i64::MIN, i64::MAX), "the seed of the choice of tokens").default("0"),
-    OptionSpec::new("repeat_penalty", OptionKind::Float(0.001, 1000.0), "how much repeated tokens are held back")
-        .aliases(&["repetition_penalty"])
-        .default("1"),
-    OptionSpec::new("presence_penalty", OptionKind::Float(-1000.0, 1000.0), "taken from the score of every used token")
-        .default("0"),
-    OptionSpec::new("frequency_penalty", OptionKind::Float(-1000.0, 1000.0), "the same for each time it was used")
-        .default("0"),
-    OptionSpec::new("num_ctx", OptionKind::Int(1, i64::MAX), "tokens of prompt and answer together")
-        .aliases(&["ctx_size", "n_ctx"])
-        .default("the model's"),
-    OptionSpec::new("device", OptionKind::Any, "where it runs: \"cpu\", \"auto\" or -1, which all mean the processor")
-        .default("\"auto\""),
-    OptionSpec::new("threads", OptionKind::Int(1, 64), "threads that compute; the answer is the same with any number")
-        .default("half of the processor's, at most 4"),
-    OptionSpec::new("repeatable", OptionKind::Bool, "the same text to the same prompt; this engine knows no other way")
-        .default("true"),
-    OptionSpec::new("task", OptionKind::Choice(&["text-generation"]), "what the model does")
-        .default("\"text-generation\""),
-];
-
-static EXPLAINED: &[(&str, &str)] = &[
-    ("streaming", "answers always stream: leave it out"),
-    ("stream", "answers always stream: leave it out"),
-    ("callbacks", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
-    ("callback_manager", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
-    ("verbose", "`chainrun FILE --callback COMMAND` gives a command what happens: leave it out"),
-    ("n_gpu_layers", "the model runs on the processor: leave it out"),
-    ("n_threads", "it is called `threads` here"),
-    ("device_map", "the model runs on the processor: leave it out"),
-    ("do_sample", "`temperature: 0` takes the likeliest token, anything above chooses"),
-    ("model_kwargs", "options are written straight: `temperature: 0.2`"),
-    ("pipeline_kwargs", "options are written straight: `max_tokens: 100`"),
-    ("tools", "a model inside the process is told of no tools; `ollama` and `openai` tell theirs"),
-    ("idle_timeout", "the model runs inside the process: `timeout: 30s` bounds a call"),
-    ("allow_control_tokens", "values are read as plain text, whatever they hold: leave it out"),
-];
+/// Whatever has a grammar is enforced.
+fn enforces(constraint: &Constraint) -> Enforcement {
+    match Grammar::new(constraint) {
+        Ok(_) => Enforcement::Enforced,
+        Err(why) => Enforcement::Never(format!("the model inside the process has no mask for {why}")),
+    }
+}
 
 /// Which file is meant.
 enum Weights {
@@ -103,6 +56,10 @@ struct Local {
     weights: Weights,
     model: String,
     sampling: Sampling,
+    /// What is added to tokens, which the file names by number or text.
+    bias: Vec<(String, f64)>,
+    /// Whether to tell how likely tokens were, with so many of the likeliest.
+    chances: Option<usize>,
     max_tokens: usize,
     context_size: Option<usize>,
     stop: Vec<String>,
@@ -122,23 +79,15 @@ fn build(config: &ModelConfig, context: &Arc<Context>) -> Result<Arc<dyn Provide
         .help("leave it out; with `temperature:` another `seed:` gives another text"));
     }
     let size = |name| config.int(name).and_then(|n| usize::try_from(n).ok());
-    let number = |name, default| config.float(name).unwrap_or(default);
     // Half, as processors count two for one that computes; more than four gain little for models of this size.
     let threads = || std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, 4));
     Ok(Arc::new(Local {
         weights: weights(config)?,
         model: config.model(),
-        sampling: Sampling {
-            temperature: number("temperature", 0.0),
-            top_k: size("top_k").unwrap_or(0),
-            top_p: number("top_p", 1.0),
-            min_p: number("min_p", 0.0),
-            repeat_penalty: number("repeat_penalty", 1.0),
-            presence_penalty: number("presence_penalty", 0.0),
-            frequency_penalty: number("frequency_penalty", 0.0),
-            seed: config.int("seed").unwrap_or(0) as u64,
-        },
-        max_tokens: size("max_tokens").unwrap_or(MAX_TOKENS),
+        sampling: options::sampling(config),
+        bias: options::bias(config)?,
+        chances: options::chances(config)?,
+        max_tokens: size("max_tokens").unwrap_or(options::MAX_TOKENS),
         context_size: size("num_ctx"),
         stop: Instruct::of(config).stops(config.texts("stop").unwrap_or_default()),
         instruct: Instruct::of(config),
@@ -224,7 +173,7 @@ impl Local {
             EngineError::Io(_) | EngineError::Damaged(_) | EngineError::Unsupported(_) => ErrorKind::Weights,
             EngineError::Prompt(_) => ErrorKind::Prompt,
             EngineError::Memory(_) => ErrorKind::Weights,
-            EngineError::Full | EngineError::NotFinite => ErrorKind::Broken,
+            EngineError::Full | EngineError::NotFinite | EngineError::Constraint(_) => ErrorKind::Broken,
             EngineError::Stopped => ErrorKind::Cancelled,
         };
         ProviderError::new(kind, format!("`{}`: {error}", self.model))
@@ -319,6 +268,14 @@ fn spans(about: &Description, request: &Request) -> Result<Vec<Span>, EngineErro
     }
 }
 
+/// How likely a token was, as events have it.
+fn likelihood(token: &Likelihood) -> serde_json::Value {
+    let one = |token: &str, logprob: f64| serde_json::json!({ "token": token, "logprob": logprob });
+    let mut out = one(&token.token, token.logprob);
+    out["top_logprobs"] = token.top.iter().map(|(token, logprob)| one(token, *logprob)).collect();
+    out
+}
+
 /// Messages for a model without a chat template.
 fn plain(messages: &[Message]) -> String {
     match messages {
@@ -356,6 +313,7 @@ impl Provider for Local {
             return Err(ProviderError::new(ErrorKind::Prompt, "the prompt is empty"));
         }
         self.check_size(about, request, tokens.len())?;
+        options::biased(&self.bias, &about.tokenizer)?;
         Ok(Prepared::Text { text: spans.into_iter().map(|s| s.text).collect(), tokens })
     }
 
@@ -372,7 +330,7 @@ impl Provider for Local {
 
     fn generate<'a>(
         &'a self,
-        _request: &'a Request,
+        request: &'a Request,
         prepared: &'a Prepared,
         sink: &'a mut Sink,
     ) -> BoxFuture<'a, Result<Answer, ProviderError>> {
@@ -382,12 +340,16 @@ impl Provider for Local {
             };
             let start = Instant::now();
             let service = self.service()?;
+            let bias = options::biased(&self.bias, &service.description.tokenizer)?;
+            let grammar = request.constraint.as_ref().map(Grammar::new).transpose();
             let job = Job {
                 tokens: tokens.clone(),
-                sampling: self.sampling.clone(),
+                sampling: Sampling { logit_bias: bias, ..self.sampling.clone() },
                 max_tokens: self.max_tokens,
                 context: self.window(&service.description)?,
                 stop: self.stop.clone(),
+                grammar: grammar.map_err(|why| ProviderError::new(ErrorKind::Refused, why.to_string()))?,
+                chances: self.chances,
             };
             let mut running = service.start(job);
             let mut text = String::new();
@@ -397,6 +359,7 @@ impl Provider for Local {
                         sink.text(&piece).await?;
                         text.push_str(&piece);
                     }
+                    Piece::Likely(tokens) => sink.logprobs(&tokens.iter().map(likelihood).collect()).await?,
                     Piece::Done { tokens: count, stopped, .. } => {
                         return Ok(Answer {
                             text,

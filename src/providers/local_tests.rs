@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::config::{Origin, Setting};
-use crate::event::{FrameId, NodeId, channel};
+use crate::event::{EventKind, FrameId, NodeId, channel};
 use crate::providers::OptionValue;
 use crate::value::{Role, Segment};
 
@@ -32,10 +32,27 @@ fn say(text: &str) -> Request {
 }
 
 async fn ask(options: &[(&'static str, Value)], request: &Request) -> (Answer, Vec<u32>) {
+    let (answer, tokens, _) = ask_and_hear(options, request).await;
+    (answer, tokens)
+}
+
+/// The answer, the prompt's tokens, and what was told of how likely tokens were.
+async fn ask_and_hear(
+    options: &[(&'static str, Value)],
+    request: &Request,
+) -> (Answer, Vec<u32>, Vec<serde_json::Value>) {
     let provider = build(&config("smollm2:135m", options), &context()).unwrap();
     let (events, mut reader) = channel();
     let mut sink = Sink::new(events, FrameId(0), NodeId(0), Arc::from([]), 1 << 20);
-    let drain = async { while reader.recv().await.is_some() {} };
+    let drain = async {
+        let mut likely = Vec::new();
+        while let Some(event) = reader.recv().await {
+            if let EventKind::Logprobs { tokens } = event.kind {
+                likely.extend(tokens.as_array().unwrap().clone());
+            }
+        }
+        likely
+    };
     let work = async move {
         if let Err(e) = provider.fetch(&mut sink).await {
             panic!("{}: {}", e.message, e.help.join("; "));
@@ -45,7 +62,8 @@ async fn ask(options: &[(&'static str, Value)], request: &Request) -> (Answer, V
         let Prepared::Text { tokens, .. } = prepared else { panic!() };
         (answer, tokens)
     };
-    tokio::join!(work, drain).0
+    let ((answer, tokens), likely) = tokio::join!(work, drain);
+    (answer, tokens, likely)
 }
 
 #[tokio::test]
@@ -103,6 +121,88 @@ async fn a_long_prompt_is_refused_with_counts() {
     let error = provider.prepare(&say(&"word ".repeat(100))).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Overflow);
     assert!(error.help.iter().any(|h| h.contains("the user message has")), "{error:?}");
+}
+
+fn held(text: &str, constraint: Constraint) -> Request {
+    Request { constraint: Some(constraint), ..say(text) }
+}
+
+#[tokio::test]
+async fn answers_obey_however_hot() {
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {
+            "colours": { "type": "array", "items": { "type": "string", "enum": ["red", "green", "blue"] }, "maxItems": 2 },
+            "sure": { "type": "boolean" },
+        },
+        "required": ["colours", "sure"], "additionalProperties": false,
+    });
+    let hot = [("temperature", Value::Float(5.0)), ("max_tokens", Value::Int(100))];
+    let (answer, _) = ask(&hot, &held("Name two colours.", Constraint::JsonSchema(schema))).await;
+    assert_eq!(answer.finish, Finish::Stop, "{}", answer.text);
+    let value: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+    assert!(value["colours"].as_array().unwrap().len() <= 2 && value["sure"].is_boolean(), "{value}");
+    let (answer, _) = ask(&hot, &held("When?", Constraint::Regex("(?P<y>[0-9]{4})-[01][0-9]".to_owned()))).await;
+    let shape: String = answer.text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!((shape.as_str(), answer.finish), ("0000-00", Finish::Stop));
+    // What a limit cuts is a beginning of what is allowed.
+    let few = [("temperature", Value::Float(5.0)), ("max_tokens", Value::Int(2))];
+    let (answer, _) = ask(&few, &held("Name two.", Constraint::Json)).await;
+    assert_eq!((answer.finish, answer.usage.output), (Finish::Length, Some(2)));
+}
+
+#[tokio::test]
+async fn likelihoods_have_the_shape_of_other_providers() {
+    let options = [("logprobs", Value::Bool(true)), ("top_logprobs", Value::Int(5)), ("max_tokens", Value::Int(6))];
+    let (answer, _, likely) = ask_and_hear(&options, &say("Name one colour of the sky.")).await;
+    assert_eq!(likely.len() as u64, answer.usage.output.unwrap());
+    let text: String = likely.iter().map(|t| t["token"].as_str().unwrap()).collect();
+    assert_eq!(text, answer.text);
+    for token in &likely {
+        let top = token["top_logprobs"].as_array().unwrap();
+        // Greedy: the chosen one is the likeliest.
+        assert_eq!((top.len(), &top[0]["token"], &top[0]["logprob"]), (5, &token["token"], &token["logprob"]));
+        assert!(top.windows(2).all(|w| w[0]["logprob"].as_f64() >= w[1]["logprob"].as_f64()));
+        assert!(top.iter().map(|t| t["logprob"].as_f64().unwrap().exp()).sum::<f64>() <= 1.0 + 1e-9);
+    }
+    let sure = Constraint::JsonSchema(serde_json::json!({ "const": "the one answer" }));
+    let (answer, _, likely) = ask_and_hear(&options, &held("Say it.", sure)).await;
+    assert_eq!(likely.len() as u64, answer.usage.output.unwrap());
+    assert!(likely.iter().all(|t| t["logprob"] == 0.0), "{likely:?}");
+    let alone = build(&config("smollm2:135m", &[("top_logprobs", Value::Int(5))]), &context()).err().unwrap();
+    assert!(alone.message.contains("`logprobs: true`"), "{}", alone.message);
+}
+
+#[tokio::test]
+async fn a_bias_is_of_one_token() {
+    let bias = |entries: &[(&str, Value)]| {
+        let map: IndexMap<String, Value> = entries.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        [("logit_bias", Value::Map(Arc::new(map))), ("max_tokens", Value::Int(1))]
+    };
+    let request = say("Name one colour of the sky.");
+    let (answer, _) = ask(&bias(&[(" potato", Value::Int(1000))]), &request).await;
+    assert_eq!(answer.text, " potato");
+    let refused = |entries: &[(&str, Value)]| {
+        let provider = build(&config("smollm2:135m", &bias(entries)), &context())?;
+        provider.prepare(&request).map(drop)
+    };
+    let error = refused(&[("49152", Value::Int(1))]).unwrap_err();
+    assert!(error.message.contains("there is no token 49152; the model has 49152"), "{}", error.message);
+    let error = refused(&[("potato potato", Value::Int(1))]).unwrap_err();
+    assert!(error.message.contains("`potato potato` is 3 tokens"), "{}", error.message);
+    let error = refused(&[("the", Value::Bool(true))]).unwrap_err();
+    assert!(error.message.contains("`the` has true, not a number"), "{}", error.message);
+    assert!(refused(&[("<|im_end|>", Value::Int(-5)), ("12", Value::Float(0.5))]).is_ok());
+}
+
+#[test]
+fn what_has_no_grammar_is_not_promised() {
+    assert_eq!(enforces(&Constraint::Json), Enforcement::Enforced);
+    let Enforcement::Never(why) = enforces(&Constraint::Regex(r"\ba\b".to_owned())) else { panic!() };
+    assert!(why.contains("no mask for a regular expression"), "{why}");
+    let schema = serde_json::json!({ "type": "array", "uniqueItems": true });
+    let Enforcement::Never(why) = enforces(&Constraint::JsonSchema(schema)) else { panic!() };
+    assert!(why.contains("`uniqueItems` at the root of the schema"), "{why}");
 }
 
 #[test]
