@@ -240,7 +240,7 @@ fn edited() -> Outcome {
     let done = run(&["--changed"])?;
     ensure(done.code == Some(4), done.out() + &done.err())?;
     let text = std::fs::read_to_string(temp.path().join(FILE))?;
-    temp.write(FILE, text.replacen("answer", "reply", 1))?;
+    temp.write(FILE, text.replacen("\"text\":\"answer", "\"text\":\"reply", 1))?;
     let done = run(&["--changed"])?;
     ensure(done.code == Some(1) && done.out().contains("reply"), done.out() + &done.err())?;
     temp.write(FILE, text)?;
