@@ -4,7 +4,9 @@
 //! `{"encode": "text", "control": false}` gives `{"tokens": […]}`;
 //! `{"chat": "text of a user message"}` gives `{"text": …, "tokens": […]}`;
 //! `{"logits": [ids]}` gives `{"top": [[[id, log-probability], … 8], … a position]}`;
-//! `{"greedy": [ids], "count": n}` gives `{"tokens": […], "prefill": seconds, "decode": seconds}`.
+//! `{"greedy": [ids], "count": n}` gives `{"tokens": […], "prefill": seconds, "decode": seconds}`;
+//! `{"suite": [[ids], …], "count": n}` answers all prompts as the calls of a test suite do, and gives `{"seconds": …,
+//! "tokens": of the answers, "cached": tokens of prompts that were there already}`.
 
 #![allow(clippy::print_stdout, reason = "a program whose answers go to standard output")]
 
@@ -12,7 +14,9 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;
 
-use chainrun::engine::{CHUNK, Description, Feed, Kv, Model, Runner, Sampler, Sampling, Span, Turn, Want};
+use chainrun::engine::{
+    CHUNK, Description, Feed, Job, Kv, Model, Piece, Runner, Sampler, Sampling, Service, Span, Turn, Want,
+};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +32,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = about.load(threads)?;
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
-        println!("{}", answer(&about, &model, &mut runner, &request)?);
+        let answer = match request["suite"].as_array() {
+            Some(prompts) => suite(Path::new(path), threads, prompts, &request)?,
+            None => answer(&about, &model, &mut runner, &request)?,
+        };
+        println!("{answer}");
     }
     Ok(())
 }
@@ -78,6 +86,42 @@ fn answer(
         logits = forward(&[token])?;
     }
     Ok(json!({"tokens": out, "prefill": prefill, "decode": start.elapsed().as_secs_f64() - prefill}))
+}
+
+/// Answers prompts together, on a service of their own.
+fn suite(path: &Path, threads: usize, prompts: &[Value], request: &Value) -> Result<Value, Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    let service = Service::open(path, threads)?;
+    let running: Vec<_> = prompts
+        .iter()
+        .map(|prompt| {
+            let ids = prompt.as_array().into_iter().flatten().filter_map(Value::as_u64);
+            service.start(Job {
+                tokens: ids.map(|id| id as u32).collect(),
+                sampling: Sampling::default(),
+                max_tokens: request["count"].as_u64().unwrap_or(16) as usize,
+                context: service.description.shape.context,
+                stop: Vec::new(),
+                grammar: None,
+                chances: None,
+            })
+        })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let (mut tokens, mut cached) = (0, 0);
+    for mut job in running {
+        while let Some(piece) = runtime.block_on(job.next()) {
+            match piece {
+                Piece::Done { tokens: count, cached: known, .. } => {
+                    tokens += count;
+                    cached += known;
+                }
+                Piece::Failed(error) => return Err(error.to_string().into()),
+                Piece::Text(_) | Piece::Likely(_) => {}
+            }
+        }
+    }
+    Ok(json!({"seconds": start.elapsed().as_secs_f64(), "tokens": tokens, "cached": cached}))
 }
 
 /// The eight likeliest tokens with their log-probabilities.
