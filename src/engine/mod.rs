@@ -4,6 +4,7 @@
 //! bytes, the tokens of the prompt, the sampler's settings and seed and [`CONTRACT`] alone: not on the processor, the
 //! number of threads, how the prompt was cut into passes, or what ran before.
 
+mod dequantise;
 mod error;
 mod forward;
 mod gguf;

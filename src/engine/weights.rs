@@ -1,8 +1,6 @@
 //! Matrices in the panels that the kernels read, packed from the forms that files have.
 
-use candle_core::Device;
-use candle_core::quantized::{GgmlDType, ggml_file};
-
+use super::dequantise::dequantise;
 use super::error::EngineError;
 use super::gguf::{TensorInfo, TensorKind};
 use super::kernels::{self, Activations, Codes, GROUP, Isa, LANES, Panels, Pool};
@@ -143,33 +141,12 @@ impl Matrix {
 /// The numbers of a tensor.
 ///
 /// # Errors
-/// The bytes cannot be read as the tensor's kind.
+/// There are more or fewer bytes than the tensor takes.
 pub fn floats(name: &str, info: &TensorInfo, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
-    let kind = match info.kind {
-        TensorKind::F32 => return Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        TensorKind::F16 => return Ok(halves(bytes, |b| half::f16::from_bits(b).to_f32())),
-        TensorKind::Bf16 => return Ok(halves(bytes, |b| half::bf16::from_bits(b).to_f32())),
-        TensorKind::Q4_0 => GgmlDType::Q4_0,
-        TensorKind::Q4_1 => GgmlDType::Q4_1,
-        TensorKind::Q5_0 => GgmlDType::Q5_0,
-        TensorKind::Q5_1 => GgmlDType::Q5_1,
-        TensorKind::Q8_0 => GgmlDType::Q8_0,
-        TensorKind::Q2K => GgmlDType::Q2K,
-        TensorKind::Q3K => GgmlDType::Q3K,
-        TensorKind::Q4K => GgmlDType::Q4K,
-        TensorKind::Q5K => GgmlDType::Q5K,
-        TensorKind::Q6K => GgmlDType::Q6K,
-    };
-    let dims: Vec<usize> = info.dims.iter().rev().copied().collect();
-    let read = || {
-        let tensor = ggml_file::qtensor_from_ggml(kind, bytes, dims, &Device::Cpu)?;
-        tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()
-    };
-    read().map_err(|e| EngineError::Damaged(format!("tensor `{name}`: {e}")))
-}
-
-fn halves(bytes: &[u8], widen: impl Fn(u16) -> f32) -> Vec<f32> {
-    bytes.as_chunks::<2>().0.iter().map(|b| widen(u16::from_le_bytes(*b))).collect()
+    if bytes.len() as u64 != info.bytes {
+        return Err(EngineError::Damaged(format!("tensor `{name}` has {} bytes, not {}", bytes.len(), info.bytes)));
+    }
+    Ok(dequantise(info.kind, bytes))
 }
 
 fn pack_floats(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
@@ -246,9 +223,9 @@ fn five_bits(rest: &[u8]) -> [u8; GROUP] {
 mod tests {
     use super::*;
 
-    /// Rows read from the panels are the numbers that another reader of these blocks gives.
+    /// Rows read from the panels are the numbers that the blocks stand for.
     #[test]
-    fn packed_blocks_mean_what_candle_reads() {
+    fn packed_blocks_mean_what_the_blocks_do() {
         const KINDS: [TensorKind; 5] =
             [TensorKind::Q4_0, TensorKind::Q4_1, TensorKind::Q5_0, TensorKind::Q5_1, TensorKind::Q8_0];
         let (rows, columns) = (19, 96);
