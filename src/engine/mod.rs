@@ -16,6 +16,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod tokenizer_config;
 mod weights;
 
 pub use error::EngineError;
@@ -27,6 +28,7 @@ pub use sampler::{Philox, Sampler, Sampling};
 pub use service::{Description, Job, Piece, Running, Service, Stops};
 pub use template::{ChatTemplate, Turn};
 pub use tokenizer::{Decoder, Span, Tokenizer};
+pub use tokenizer_config::chat_template;
 
 /// Number of the numeric contract that the arithmetic keeps (`kernels`). Another number may give other texts.
 pub const CONTRACT: u32 = 1;

@@ -59,7 +59,7 @@ impl Hasher for PairHasher {
 }
 
 impl Words for Bpe {
-    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+    fn encode(&self, text: &str, _begins: bool, out: &mut Vec<u32>) {
         let spaced;
         let text = if self.raw {
             spaced = text.replace(' ', "▁");

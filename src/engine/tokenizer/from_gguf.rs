@@ -260,7 +260,7 @@ impl<'g> File<'g> {
 }
 
 /// The byte that a token like `<0x0A>` stands for.
-fn byte(text: &str) -> Option<u8> {
+pub(super) fn byte(text: &str) -> Option<u8> {
     let hex = text.strip_prefix("<0x")?.strip_suffix('>').filter(|h| h.len() == 2)?;
     u8::from_str_radix(hex, 16).ok()
 }

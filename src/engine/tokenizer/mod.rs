@@ -6,6 +6,7 @@ use std::collections::HashSet;
 mod bpe;
 mod decoder;
 mod from_gguf;
+mod hub;
 mod pretokenizer;
 mod sentencepiece;
 mod special;
@@ -35,8 +36,9 @@ impl Span {
 
 /// How a kind of vocabulary turns text without control tokens into tokens.
 trait Words: Send + Sync {
-    /// Appends the tokens of `text`, which stands between control tokens or the ends of the prompt.
-    fn encode(&self, text: &str, out: &mut Vec<u32>);
+    /// Appends the tokens of `text`, which stands between control tokens or the ends of the prompt; `begins` where nothing
+    /// stands before it.
+    fn encode(&self, text: &str, begins: bool, out: &mut Vec<u32>);
 }
 
 /// A vocabulary with its rules.
@@ -83,27 +85,27 @@ impl Tokenizer {
 
     fn append(&self, spans: &[Span], out: &mut Vec<u32>) {
         let mut text = String::new();
-        let mut strip = false;
+        let (mut begins, mut strip) = (true, false);
         for span in spans {
             let mut at = 0;
             for (start, end, special) in self.specials.find(&span.text, span.control) {
                 text.push_str(&span.text[at..start]);
-                self.flush(&mut text, strip, special.strip_left, out);
+                self.flush(&mut text, begins, (strip, special.strip_left), out);
                 out.push(special.id);
-                strip = special.strip_right;
+                (begins, strip) = (false, special.strip_right);
                 at = end;
             }
             text.push_str(&span.text[at..]);
         }
-        self.flush(&mut text, strip, false, out);
+        self.flush(&mut text, begins, (strip, false), out);
     }
 
-    fn flush(&self, text: &mut String, strip_left: bool, strip_right: bool, out: &mut Vec<u32>) {
+    fn flush(&self, text: &mut String, begins: bool, (left, right): (bool, bool), out: &mut Vec<u32>) {
         let mut rest = text.as_str();
-        rest = if strip_left { rest.trim_start() } else { rest };
-        rest = if strip_right { rest.trim_end() } else { rest };
+        rest = if left { rest.trim_start() } else { rest };
+        rest = if right { rest.trim_end() } else { rest };
         if !rest.is_empty() {
-            self.words.encode(rest, out);
+            self.words.encode(rest, begins, out);
         }
         text.clear();
     }

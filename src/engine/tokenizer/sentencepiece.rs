@@ -60,7 +60,7 @@ struct Symbol {
 }
 
 impl Words for SentencePiece {
-    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+    fn encode(&self, text: &str, _begins: bool, out: &mut Vec<u32>) {
         let mut spaced = String::with_capacity(text.len() + text.len() / 4);
         if self.space_first {
             spaced.push('▁');

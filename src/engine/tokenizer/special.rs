@@ -21,7 +21,7 @@ pub(super) struct Special {
 /// The special tokens of a vocabulary.
 #[derive(Default)]
 pub(super) struct Specials {
-    of: HashMap<String, Special>,
+    of: HashMap<String, (Special, bool)>,
     all: Option<Regex>,
     /// Those that are found in values too.
     plain: Option<Regex>,
@@ -53,9 +53,9 @@ const END_TEXTS: &[&str] = &[
     "[e~[",
 ];
 
-/// Elements of HTML that vocabularies have as tokens: in a value they are text like any other.
+/// Elements of HTML that vocabularies have as tokens: in a value they are text like any other. Not `s`: `</s>` ends texts.
 const ELEMENTS: &str = "a abbr address article b blockquote body br caption center code dd del div dl dt em footer h1 h2 \
-    h3 h4 h5 h6 head header hr html i img ins kbd li main mark nav ol option p pre q s section select small span strike \
+    h3 h4 h5 h6 head header hr html i img ins kbd li main mark nav ol option p pre q section select small span strike \
     strong sub sup table tbody td tfoot th thead title tr tt u ul";
 
 /// Whether a token that its makers call text is found in values too. What looks like markup of a conversation is not:
@@ -94,7 +94,7 @@ impl Specials {
             if is_plain {
                 plain.push(text.clone());
             }
-            out.of.insert(text, special);
+            out.of.insert(text, (special, is_plain));
         }
         (out.all, out.plain) = (any_of(all)?, any_of(plain)?);
         Ok(out)
@@ -104,12 +104,13 @@ impl Specials {
     pub fn find<'a>(&'a self, text: &'a str, control: bool) -> impl Iterator<Item = (usize, usize, Special)> + 'a {
         let regex = if control { &self.all } else { &self.plain };
         let found = regex.iter().flat_map(move |r| r.find_iter(text));
-        found.filter_map(|m| Some((m.start(), m.end(), *self.of.get(m.as_str())?)))
+        found.filter_map(|m| Some((m.start(), m.end(), self.of.get(m.as_str())?.0)))
     }
 
     /// The first special token in `text` that is no text of values.
     pub fn control_in<'t>(&self, text: &'t str) -> Option<&'t str> {
-        self.all.as_ref()?.find_iter(text).map(|m| m.as_str()).find(|t| !is_plain(t))
+        let plain = |t: &str| self.of.get(t).is_some_and(|(_, plain)| *plain);
+        self.all.as_ref()?.find_iter(text).map(|m| m.as_str()).find(|t| !plain(t))
     }
 }
 

@@ -78,7 +78,12 @@ fn control_tokens_are_told_by_where_they_stand() {
     assert_eq!(t.control_in("a <|end|> b"), Some("<|end|>"));
     assert_eq!(vocabulary("mpt").control_in("a    b"), None);
     assert!(special::is_plain("    ") && special::is_plain("</strong>") && special::is_plain("õ"));
-    assert!(!special::is_plain("</think>") && !special::is_plain("[INST]") && !special::is_plain("<tool_call>"));
+    assert!(
+        !special::is_plain("</think>")
+            && !special::is_plain("</s>")
+            && !special::is_plain("[INST]")
+            && !special::is_plain("<tool_call>")
+    );
     assert!(special::ends("<|end|>", |_| false) && !special::ends("<|end|>", |t| t.starts_with("<|")));
     assert!(!special::ends("<|start|>", |_| false));
 }
@@ -135,4 +140,34 @@ fn families_split_by_their_own_expressions() {
     assert_eq!(words("llama-bpe", "a  \n\n  b"), ["a", "  \n\n", " ", " b"]);
     assert_eq!(words("gpt-2", "a \n b"), ["a", " \n", " b"]);
     assert_eq!(words("qwen2", "'Re 12"), ["'Re", " ", "1", "2"]);
+}
+
+fn json(name: &str) -> (Tokenizer, Vec<(String, Vec<u32>)>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokenizer_json");
+    let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).unwrap();
+    (Tokenizer::from_json(&read("json"), &[]).unwrap(), serde_json::from_str(&read("rows.json")).unwrap())
+}
+
+#[test]
+fn every_row_of_a_tokenizer_json_is_equal() {
+    let (t, rows) = json("minilm");
+    for (text, expected) in &rows {
+        assert_eq!(&t.encode(&[Span::new(text, false)]), expected, "{text:?}");
+    }
+    let (tiny, others) = json("tiny");
+    for (text, expected) in &others {
+        assert_eq!(&tiny.encode_text(text), expected, "{text:?}");
+    }
+    assert_eq!((rows.len(), others.len()), (10, 4));
+}
+
+#[test]
+fn control_tokens_of_a_tokenizer_json_are_told_by_where_they_stand() {
+    let (t, _) = json("tiny");
+    let names = |spans: &[Span]| t.encode(spans).into_iter().map(|id| t.text(id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&[Span::new("a</s>", true)]), ["a", "</s>"]);
+    assert_eq!(names(&[Span::new("a</s>", false)]), ["a", "<", "/", "s", ">"]);
+    assert_eq!(t.control_in("x</s>"), Some("</s>"));
+    assert_eq!((t.bytes(2), t.bytes(4)), (&b""[..], &b"a"[..]));
+    assert!(Tokenizer::from_json("{}", &[]).is_err() && Tokenizer::from_json("[", &[]).is_err());
 }

@@ -18,7 +18,7 @@ pub(super) struct Unigram {
 }
 
 impl Words for Unigram {
-    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+    fn encode(&self, text: &str, _begins: bool, out: &mut Vec<u32>) {
         let text = self.normalise(text);
         let bytes = text.as_bytes();
         // For each place the best way to it: its score, where its last token begins, and that token.

@@ -24,7 +24,7 @@ pub(super) struct WordPiece {
 const MOST: usize = 100;
 
 impl Words for WordPiece {
-    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+    fn encode(&self, text: &str, _begins: bool, out: &mut Vec<u32>) {
         let clean = self.normal.clean(text);
         for word in self.normal.words.find_iter(&clean) {
             self.word(word.as_str(), out);
