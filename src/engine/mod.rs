@@ -6,10 +6,10 @@
 
 mod architectures;
 mod attention;
-mod blocks;
 mod checkpoint;
 mod choice;
 mod constraint;
+mod dequantise;
 mod error;
 mod forward;
 mod gguf;
@@ -31,6 +31,7 @@ mod tests;
 #[cfg(test)]
 mod tiny_tests;
 mod tokenizer;
+mod tokenizer_config;
 mod weights;
 
 pub use checkpoint::Checkpoint;
@@ -49,6 +50,7 @@ pub use shape::Shape;
 pub use stops::Stops;
 pub use template::{ChatTemplate, Turn};
 pub use tokenizer::{Decoder, Span, Tokenizer};
+pub use tokenizer_config::chat_template;
 
 /// Number of the numeric contract that the arithmetic keeps (`kernels`). Another number may give other texts.
 pub const CONTRACT: u32 = 1;

@@ -110,7 +110,7 @@ impl Loader<'_> {
         if info.dims != [length] {
             return Err(EngineError::Damaged(format!("tensor `{name}` is {:?}, not [{length}]", info.dims)));
         }
-        Ok(Some(floats(info, &self.reader.read(info)?)))
+        floats(&name, info, &self.reader.read(info)?).map(Some)
     }
 
     /// The weights of a norm, with what the checkpoint leaves out added.

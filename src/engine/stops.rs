@@ -66,6 +66,29 @@ mod tests {
         assert_eq!(s.finish(), ("\nEN".into(), false));
     }
 
+    /// However the bytes of an answer are cut into tokens, the text is the same, every piece holds whole characters, and a
+    /// stop string ends it at the same place.
+    #[test]
+    fn cuts_between_tokens_do_not_matter() {
+        let text = "감자 🥔👩‍🌾 e\u{301} 👋🏽 STOP더";
+        let stops = ["STOP".to_owned(), "TOP더!".to_owned()];
+        let mut state = 1_u32;
+        for _ in 0..2000 {
+            let mut s = Stops::new(&stops);
+            let (mut out, mut at, mut ended) = (String::new(), 0, false);
+            while at < text.len() && !ended {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let end = (at + 1 + (state >> 24) as usize % 7).min(text.len());
+                let (piece, met) = s.push(&text.as_bytes()[at..end]);
+                assert!(!piece.contains('\u{fffd}') && text.contains(&piece));
+                out.push_str(&piece);
+                (at, ended) = (end, met);
+            }
+            assert!(ended);
+            assert_eq!(out, "감자 🥔👩‍🌾 e\u{301} 👋🏽 ");
+        }
+    }
+
     #[test]
     fn characters_come_whole() {
         let mut s = Stops::new(&[]);

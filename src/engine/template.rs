@@ -63,6 +63,11 @@ impl ChatTemplate {
     }
 
     fn text(&self, turns: &[Turn]) -> Result<String, EngineError> {
+        self.prompt(turns, true)
+    }
+
+    /// The rendering as one text, ready for the answer or not.
+    fn prompt(&self, turns: &[Turn], ready: bool) -> Result<String, EngineError> {
         let fail = |e: Error| {
             let mut text = e.detail().map_or_else(|| e.to_string(), str::to_owned);
             if let Some(line) = e.line() {
@@ -74,7 +79,9 @@ impl ChatTemplate {
         let messages: Vec<Value> =
             turns.iter().map(|t| context! { role => t.role.clone(), content => t.text.clone() }).collect();
         let given = context! {
-            messages => messages, add_generation_prompt => true, bos_token => self.begin.clone(), eos_token => self.end.clone(),
+            messages => messages, add_generation_prompt => ready, bos_token => self.begin.clone(), eos_token => self.end.clone(),
+            // There and none, as transformers gives them.
+            tools => (), documents => (),
         };
         env.render_str(&self.source, given).map_err(fail)
     }
@@ -88,6 +95,8 @@ fn environment(date: Option<[i32; 3]>) -> Result<Environment<'static>, Error> {
     env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     env.set_fuel(Some(FUEL));
     env.add_filter("tojson", to_json);
+    // Jinja's nothing cannot be iterated over.
+    env.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
@@ -264,6 +273,31 @@ mod tests {
         assert_eq!(spans, [Span::new("[3", true), Span::new("abc", false), Span::new("]", true)]);
     }
 
+    /// What transformers renders with templates of real models: `tests/data/chat_templates`.
+    #[test]
+    fn every_rendering_is_equal() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chat_templates/chat_templates.json");
+        let data: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let (mut count, mut wrong) = (0, Vec::new());
+        for template in data["templates"].as_array().unwrap() {
+            let source = template["template"].as_str().unwrap();
+            let template_of = ChatTemplate::new(source, "<s>", "</s>", Some([2026, 11, 25]));
+            for case in template["cases"].as_array().unwrap() {
+                let messages = data["conversations"][case["conversation"].as_str().unwrap()].as_array().unwrap();
+                let text = |m: &serde_json::Value, key: &str| m[key].as_str().unwrap().to_owned();
+                let turns: Vec<Turn> =
+                    messages.iter().map(|m| Turn { role: text(m, "role"), text: text(m, "content") }).collect();
+                let got = template_of.prompt(&turns, case["add_generation_prompt"].as_bool().unwrap());
+                count += 1;
+                if got.as_ref().ok().map(String::as_str) != case["text"].as_str() {
+                    wrong.push(format!("{} {}: {got:?}, not {}", template["name"], case["conversation"], case));
+                }
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+        assert_eq!(count, 31 * 8);
+    }
+
     #[test]
     fn a_mixed_control_token_is_refused() {
         let template = ChatTemplate::new("{{ messages[0].content|upper }}", "", "", None);
@@ -280,6 +314,10 @@ mod tests {
         assert_eq!(text("{{ {'a': '<b>', 'c': [1, 2]}|tojson }}"), r#"{"a": "<b>", "c": [1, 2]}"#);
         assert_eq!(text("{{ strftime_now('%d %b %Y') }}"), "04 Jul 2026");
         assert_eq!(text("{% generation %}x{% endgeneration %}"), "x");
+        assert_eq!(
+            text("{{ tools is iterable }} {{ tools is defined }} {{ [] is iterable }} {{ 1 is iterable }}"),
+            "False True True False"
+        );
         assert_eq!(text("{%- generation -%} x {% endgeneration %}"), "x ");
         assert_eq!(
             text("{% for i in [1,2,3] %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}{{ bos_token }}"),

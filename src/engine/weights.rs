@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::blocks;
+use super::dequantise::dequantise;
 use super::error::EngineError;
 use super::gguf::{TensorInfo, TensorKind};
 use super::kernels::{self, Activations, Codes, GROUP, Isa, LANES, Panels, Pool};
@@ -117,7 +117,7 @@ impl Matrix {
             {
                 Form::Codes(pack_codes(info.kind, bytes, rows, columns))
             }
-            _ => Form::Float(pack_floats(&floats(info, bytes), rows, columns, transposed)),
+            _ => Form::Float(pack_floats(&floats(name, info, bytes)?, rows, columns, transposed)),
         };
         Ok(Self { rows: rows.made(), columns, form })
     }
@@ -238,17 +238,14 @@ impl Linear {
 }
 
 /// The numbers of a tensor.
-pub fn floats(info: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
-    match info.kind {
-        TensorKind::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        TensorKind::F16 => halves(bytes, |b| half::f16::from_bits(b).to_f32()),
-        TensorKind::Bf16 => halves(bytes, |b| half::bf16::from_bits(b).to_f32()),
-        kind => blocks::numbers(kind, bytes),
+///
+/// # Errors
+/// There are more or fewer bytes than the tensor takes.
+pub fn floats(name: &str, info: &TensorInfo, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
+    if bytes.len() as u64 != info.bytes {
+        return Err(EngineError::Damaged(format!("tensor `{name}` has {} bytes, not {}", bytes.len(), info.bytes)));
     }
-}
-
-fn halves(bytes: &[u8], widen: impl Fn(u16) -> f32) -> Vec<f32> {
-    bytes.as_chunks::<2>().0.iter().map(|b| widen(u16::from_le_bytes(*b))).collect()
+    Ok(dequantise(info.kind, bytes))
 }
 
 fn pack_floats(values: &[f32], rows: Rows, columns: usize, transposed: bool) -> Vec<f32> {
@@ -328,9 +325,9 @@ fn five_bits(rest: &[u8]) -> [u8; GROUP] {
 mod tests {
     use super::*;
 
-    /// Rows read from the panels are the numbers that the blocks hold.
+    /// Rows read from the panels are the numbers that the blocks stand for.
     #[test]
-    fn packed_blocks_mean_what_they_held() {
+    fn packed_blocks_mean_what_the_blocks_do() {
         const KINDS: [TensorKind; 5] =
             [TensorKind::Q4_0, TensorKind::Q4_1, TensorKind::Q5_0, TensorKind::Q5_1, TensorKind::Q8_0];
         let (rows, columns) = (19, 96);
@@ -344,7 +341,7 @@ mod tests {
                 *byte = if i % size == 1 || i % size == 3 { (state >> 24) as u8 & 0xbf } else { (state >> 24) as u8 };
             }
             let info = TensorInfo { dims: vec![columns, rows], kind, offset: 0, bytes: bytes.len() as u64, file: 0 };
-            let wanted = floats(&info, &bytes);
+            let wanted = floats("t", &info, &bytes).unwrap();
             let matrix = Matrix::pack("t", &info, &bytes, Rows::all(rows), columns, false).unwrap();
             assert!(wanted.iter().all(|w| w.is_finite()));
             let mut row = vec![0.0; columns];

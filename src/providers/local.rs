@@ -202,7 +202,7 @@ impl Local {
         let mut error = ProviderError::new(ErrorKind::Overflow, message);
         if let RequestInput::Messages(messages) = &request.input {
             for m in messages {
-                let tokens = about.tokenizer.encode(&[Span::new(m.text.as_str(), false)]).len();
+                let tokens = about.tokenizer.encode_text(&m.text).len();
                 error = error.help(format!("the {} message has {tokens} tokens", m.role.name()));
             }
         }
