@@ -189,7 +189,7 @@ async fn a_bias_is_of_one_token() {
     let error = refused(&[("49152", Value::Int(1))]).unwrap_err();
     assert!(error.message.contains("there is no token 49152; the model has 49152"), "{}", error.message);
     let error = refused(&[("potato potato", Value::Int(1))]).unwrap_err();
-    assert!(error.message.contains("`potato potato` is 3 tokens"), "{}", error.message);
+    assert!(error.message.contains("is 3 tokens: `pot` (12481), `ato` (6401), ` potato` (15460)"), "{}", error.message);
     let error = refused(&[("the", Value::Bool(true))]).unwrap_err();
     assert!(error.message.contains("`the` has true, not a number"), "{}", error.message);
     assert!(refused(&[("<|im_end|>", Value::Int(-5)), ("12", Value::Float(0.5))]).is_ok());

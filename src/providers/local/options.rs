@@ -168,7 +168,8 @@ pub fn biased(bias: &[(String, f64)], tokenizer: &Tokenizer) -> Result<Vec<(u32,
         match tokens[..] {
             [token] => Ok(token),
             _ => {
-                let parts: Vec<String> = tokens.iter().map(|t| format!("`{}` ({t})", tokenizer.text(*t))).collect();
+                let shown = |t: &u32| format!("`{}` ({t})", String::from_utf8_lossy(tokenizer.bytes(*t)));
+                let parts: Vec<String> = tokens.iter().map(shown).collect();
                 Err(refused(format!("`{text}` is {} tokens: {}", tokens.len(), parts.join(", ")))
                     .help("name each by its number"))
             }
