@@ -75,7 +75,7 @@ fn what_goes_to_the_router() {
         .option("options", Value::from_json(&json!({ "dimensions": 2 })));
     let made = setup.embed(&["a", "b"]).unwrap();
     assert_eq!(made.vectors, [[0.6, 0.8], [1.0, 0.0]]);
-    assert_eq!((made.model.as_str(), made.usage), (MODEL, Usage { input: Some(6), output: None }));
+    assert_eq!((made.model.as_str(), made.usage), (MODEL, Usage { input: Some(6), output: None, cached: None }));
     let seen = &server.requests()[0];
     assert_eq!(
         (seen.method.as_str(), seen.path.as_str()),

@@ -134,7 +134,10 @@ fn raw_text_goes_to_the_address_as_it_is() {
     let (answer, events) = setup.ask(&raw("potato"));
     let answer = answer.unwrap();
     assert_eq!((answer.text.as_str(), answer.finish), ("a tuber", Finish::Stop));
-    assert_eq!((text_of(&events), answer.usage), (answer.text, Usage { input: Some(5), output: Some(3) }));
+    assert_eq!(
+        (text_of(&events), answer.usage),
+        (answer.text, Usage { input: Some(5), output: Some(3), cached: None })
+    );
     let seen = &server.requests()[0];
     let sent = json!({
         "inputs": "potato", "stream": true,
@@ -160,7 +163,7 @@ fn an_endpoint_that_does_not_stream_or_holds_a_model_to_a_schema() {
     let whole = include_bytes!("data/wire/tgi_compat.http");
     let answer = at(&Server::always(Reply::recorded_drip(whole, Duration::ZERO)).url()).ask(&raw("Hi")).0.unwrap();
     assert!(answer.text.ends_with("belongs to the"));
-    assert_eq!(answer.usage, Usage { input: Some(14), output: Some(12) });
+    assert_eq!(answer.usage, Usage { input: Some(14), output: Some(12), cached: None });
     // A TGI refuses OpenAI's form of a schema: then it gets its own, and from then on at once.
     let refusal = include_bytes!("data/wire/tgi_chat_json_schema.http");
     let server = Server::start(move |seen| match seen.json()["response_format"]["type"].as_str() {

@@ -33,7 +33,7 @@ fn a_recorded_chat_byte_by_byte() {
     assert_eq!(events.len(), 25);
     assert!(matches!(events[24], EventKind::Timings { total: Some(t), .. } if t > 0.0), "{events:?}");
     assert_eq!(answer.finish, Finish::Length);
-    assert_eq!(answer.usage, Usage { input: Some(16), output: Some(24) });
+    assert_eq!(answer.usage, Usage { input: Some(16), output: Some(24), cached: None });
     assert_eq!((answer.model.as_str(), answer.reasoning), ("smollm2", None));
     assert!(answer.seconds > 0.0);
     let seen = &server.requests()[0];

@@ -49,7 +49,7 @@ fn recorded_vectors_whole_and_byte_by_byte() {
         let length: f32 = made.vectors[0].iter().map(|x| x * x).sum();
         assert!((length - 1.0).abs() < 1e-4, "{length}");
         assert_eq!(made.model, "all-minilm");
-        assert_eq!(made.usage, Usage { input: Some(7), output: None });
+        assert_eq!(made.usage, Usage { input: Some(7), output: None, cached: None });
         assert_eq!(
             server.requests()[1].json(),
             json!({ "model": "all-minilm", "input": ["What is a potato?"], "truncate": false })

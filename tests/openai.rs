@@ -41,7 +41,10 @@ fn a_recorded_chat_and_what_was_sent() {
     let (answer, events) = at(&server.url()).ask(&says("Name one vegetable."));
     let answer = answer.unwrap();
     assert_eq!((answer.text.as_str(), answer.finish), ("One vegetable is not", Finish::Length));
-    assert_eq!((text_of(&events), answer.usage), (answer.text, Usage { input: Some(23), output: Some(4) }));
+    assert_eq!(
+        (text_of(&events), answer.usage),
+        (answer.text, Usage { input: Some(23), output: Some(4), cached: None })
+    );
     let seen = &server.requests()[0];
     assert_eq!((seen.path.as_str(), seen.header("authorization")), ("/v1/chat/completions", None));
     let sent = json!({

@@ -51,7 +51,7 @@ fn recorded_vectors_whole_and_byte_by_byte() {
                 let length: f32 = vector.iter().map(|x| x * x).sum();
                 assert!((length - 1.0).abs() < 1e-3, "{name}: {length}");
             }
-            assert_eq!(made.usage, Usage { input: Some(*tokens), output: None }, "{name}");
+            assert_eq!(made.usage, Usage { input: Some(*tokens), output: None, cached: None }, "{name}");
         }
     }
 }

@@ -125,7 +125,7 @@ fn framing_of_every_kind() {
             let reply = if drip { Reply::recorded_drip(&bytes, Duration::ZERO) } else { Reply::recorded(&bytes) };
             let (seen, _) = answer(reply);
             assert_eq!((seen.text.as_str(), seen.finish), (text, Finish::Stop), "{body:?}");
-            assert_eq!(seen.usage, Usage { input: Some(3), output: Some(2) }, "{body:?}");
+            assert_eq!(seen.usage, Usage { input: Some(3), output: Some(2), cached: None }, "{body:?}");
         }
     }
 }
@@ -223,7 +223,7 @@ fn tool_calls_that_interleave_and_usage_without_choices() {
         .piece("data: [DONE]\n\n");
     let (seen, events) = answer(reply.end());
     assert_eq!((seen.text.as_str(), seen.finish), ("so: done", Finish::ToolCalls));
-    assert_eq!(seen.usage, Usage { input: Some(7), output: Some(9) });
+    assert_eq!(seen.usage, Usage { input: Some(7), output: Some(9), cached: None });
     let calls: Vec<String> = seen.tool_calls.iter().map(|c| format!("{} {}", c.name, c.arguments_text())).collect();
     assert_eq!(calls, ["a {\"x\":1}", "b {}"], "{events:?}");
     // A usage chunk alone is no answer.

@@ -144,4 +144,6 @@ codes! {
     W501;
     /// An answer was cut by `max_tokens` or the context window.
     W502;
+    /// A value early in a prompt of a model inside the process.
+    W503;
 }

@@ -124,14 +124,28 @@ impl Hub {
 /// # Errors
 /// It cannot be read, is too long, or is no JSON.
 pub fn json(path: &Path) -> Result<Value, EngineError> {
-    let file = File::open(path).map_err(|e| EngineError::io(path, &e))?;
-    let mut text = Vec::new();
-    file.take(LONGEST_FILE + 1).read_to_end(&mut text).map_err(|e| EngineError::io(path, &e))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let text = text(path)?.ok_or_else(|| EngineError::Damaged(format!("{name} is missing")))?;
+    serde_json::from_str(&text).map_err(|e| EngineError::Damaged(format!("{name}: {e}")))
+}
+
+/// Reads a text file; nothing where there is none.
+///
+/// # Errors
+/// It cannot be read, is too long, or is no text.
+pub fn text(path: &Path) -> Result<Option<String>, EngineError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(EngineError::io(path, &e)),
+    };
+    let mut text = String::new();
+    file.take(LONGEST_FILE + 1).read_to_string(&mut text).map_err(|e| EngineError::io(path, &e))?;
     if text.len() as u64 > LONGEST_FILE {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         return Err(EngineError::Damaged(format!("{name} is longer than {LONGEST_FILE} bytes")));
     }
-    serde_json::from_slice(&text).map_err(|e| EngineError::Damaged(format!("{name}: {e}")))
+    Ok(Some(text))
 }
 
 /// The names of the weights' files: those of the index, or the one that has no index.

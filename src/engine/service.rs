@@ -10,13 +10,23 @@ use super::checkpoint::Checkpoint;
 use super::constraint::Grammar;
 use super::error::EngineError;
 use super::gguf::Gguf;
+use super::hub::{self, Hub};
 use super::model::Model;
 use super::sampler::Sampling;
 use super::scheduler::{Order, Scheduler};
 use super::shape::Shape;
-use super::shape_gguf;
 use super::template::ChatTemplate;
 use super::tokenizer::Tokenizer;
+use super::tokenizer_config::chat_template;
+
+/// Where a chat template comes from.
+enum Template {
+    None,
+    /// Text, first and last token.
+    Text([String; 3]),
+    /// The texts of `chat_template.jinja` and `tokenizer_config.json`.
+    Folder(Option<String>, Option<String>),
+}
 
 /// What a file says besides its weights: enough to prepare a prompt.
 pub struct Description {
@@ -24,31 +34,33 @@ pub struct Description {
     pub shape: Shape,
     /// Its vocabulary.
     pub tokenizer: Tokenizer,
-    /// Its chat template, where it has one: text, first and last token.
-    template: Option<[String; 3]>,
+    template: Template,
     checkpoint: Checkpoint,
 }
 
 impl Description {
-    /// Reads the file at `path` without its weights.
+    /// Reads the file or folder at `path` without its weights.
     ///
     /// # Errors
-    /// The file cannot be read, is damaged, or holds a model that this engine does not run.
+    /// It cannot be read, is damaged, or holds a model that this engine does not run.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
-        let gguf = Gguf::open(path)?;
-        let shape = shape_gguf::read(&gguf)?;
-        let tokenizer = Tokenizer::read(&gguf)?;
-        let token = |name: &str| {
-            let id = gguf.uint(&format!("tokenizer.ggml.{name}_token_id"));
-            id.map_or_else(String::new, |id| tokenizer.text(id as u32).to_owned())
+        let checkpoint = Checkpoint::open(path)?;
+        let shape = checkpoint.shape()?;
+        let (tokenizer, template) = match &checkpoint {
+            Checkpoint::Gguf(gguf) => of_gguf(gguf)?,
+            Checkpoint::Hub(hub) => of_folder(path, hub)?,
         };
-        let template = gguf.text("tokenizer.chat_template").map(|t| [t.to_owned(), token("bos"), token("eos")]);
-        Ok(Self { shape, tokenizer, template, checkpoint: Checkpoint::Gguf(gguf) })
+        Ok(Self { shape, tokenizer, template, checkpoint })
     }
 
     /// The chat template, given a date for templates that ask for one.
     pub fn template(&self, date: Option<[i32; 3]>) -> Option<ChatTemplate> {
-        self.template.as_ref().map(|[source, begin, end]| ChatTemplate::new(source, begin, end, date))
+        match &self.template {
+            Template::None => None,
+            Template::Text([source, begin, end]) => Some(ChatTemplate::new(source, begin, end, date)),
+            // That it can be read was seen when the folder was opened.
+            Template::Folder(jinja, config) => chat_template(jinja.as_deref(), config.as_deref(), date).ok().flatten(),
+        }
     }
 
     /// Loads the weights with some threads.
@@ -63,6 +75,42 @@ impl Description {
     pub fn weight_bytes(&self) -> u64 {
         self.checkpoint.bytes()
     }
+}
+
+fn of_gguf(gguf: &Gguf) -> Result<(Tokenizer, Template), EngineError> {
+    let tokenizer = Tokenizer::read(gguf)?;
+    let token = |name: &str| {
+        let id = gguf.uint(&format!("tokenizer.ggml.{name}_token_id"));
+        id.map_or_else(String::new, |id| tokenizer.text(id as u32).to_owned())
+    };
+    let template = match gguf.text("tokenizer.chat_template") {
+        Some(text) => Template::Text([text.to_owned(), token("bos"), token("eos")]),
+        None => Template::None,
+    };
+    Ok((tokenizer, template))
+}
+
+fn of_folder(path: &Path, hub: &Hub) -> Result<(Tokenizer, Template), EngineError> {
+    let text = |name: &str| hub::text(&path.join(name));
+    let Some(tokenizer) = text("tokenizer.json")? else {
+        return Err(EngineError::Unsupported("a folder without `tokenizer.json`".to_owned()));
+    };
+    // What ends an answer stands in the newer file, or in the older one: a number or a list of numbers.
+    let generation = text("generation_config.json")?.and_then(|t| serde_json::from_str::<serde_json::Value>(&t).ok());
+    let ends = generation.as_ref().and_then(|g| g.get("eos_token_id")).or_else(|| hub.config.get("eos_token_id"));
+    let ends: Vec<u32> = match ends {
+        Some(serde_json::Value::Array(all)) => {
+            all.iter().filter_map(serde_json::Value::as_u64).map(|n| n as u32).collect()
+        }
+        Some(one) => one.as_u64().map(|n| n as u32).into_iter().collect(),
+        None => Vec::new(),
+    };
+    let (jinja, config) = (text("chat_template.jinja")?, text("tokenizer_config.json")?);
+    let template = match chat_template(jinja.as_deref(), config.as_deref(), None)? {
+        Some(_) => Template::Folder(jinja, config),
+        None => Template::None,
+    };
+    Ok((Tokenizer::from_json(&tokenizer, &ends)?, template))
 }
 
 /// A wish for an answer.

@@ -212,6 +212,8 @@ fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Decl
         }
         if let Some(chain) = declarations.chain(name) {
             lowerer.root(name, chain);
+            let hints = super::sharing::hints(&lowerer.nodes, &lowerer.blocks, &lowerer.models);
+            lowerer.diagnostics.extend(hints);
             lowerer.reset();
         }
     }

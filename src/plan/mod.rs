@@ -29,6 +29,7 @@ mod reads;
 mod retrieval;
 mod rows;
 mod scope;
+mod sharing;
 mod signatures;
 mod spreading;
 mod stages;

@@ -1,8 +1,8 @@
 //! Prompts of models inside this process whose calls have less in common than they could: such a model computes what calls
 //! share from their beginning once, and a value early in a prompt cuts that short.
 
-use super::{Ask, Block, Cell, Code, Diagnostic, ModelEntry, Node, NodeKind, PromptPart, Ref, Rendering};
-use crate::diag::Severity;
+use super::{Ask, Block, Cell, ModelEntry, Node, NodeKind, PromptPart, Ref, Rendering};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::source::Span;
 use crate::template::Template;
 
@@ -20,7 +20,7 @@ pub fn hints(nodes: &[Node], blocks: &[Block], models: &[ModelEntry]) -> Vec<Dia
             let Some(Ref::Slot { up: 0, slot }) = node.input else { continue };
             let prompt = block.nodes.get(slot as usize).map(|id| &nodes[id.0 as usize].kind);
             let (first, behind) = match prompt {
-                Some(NodeKind::Text(r) | NodeKind::Raw(r)) => split(&[r]),
+                Some(NodeKind::Text(r) | NodeKind::Raw(r)) => split(&[r.as_ref()]),
                 Some(NodeKind::Prompt(parts)) => match renderings(parts) {
                     Some(all) => split(&all),
                     None => continue,
@@ -39,8 +39,7 @@ fn hint(name: &str, span: Span, behind: usize, model: &str) -> Diagnostic {
     let message = format!(
         "`{name}` stands before {behind} characters that are the same in every call, and `{model}` computes those behind a value anew for each"
     );
-    Diagnostic::new(Severity::Note, Code::W503, Some(span), message)
-        .help("put what is the same first, and values last")
+    Diagnostic::new(Severity::Note, Code::W503, Some(span), message).help("put what is the same first, and values last")
 }
 
 /// The first model of a call that runs inside this process.
@@ -50,16 +49,16 @@ fn inside<'m>(ask: &Ask, models: &'m [ModelEntry]) -> Option<&'m str> {
 }
 
 /// The texts of a prompt in order; nothing where it holds messages or examples, whose length is not known.
-fn renderings(parts: &[PromptPart]) -> Option<Vec<&Rendering>> {
-    let text = |part| match part {
-        PromptPart::Message(_, rendering, _) => Some(&**rendering),
+fn renderings<'p>(parts: &'p [PromptPart]) -> Option<Vec<&'p Rendering>> {
+    let text = |part: &'p PromptPart| match part {
+        PromptPart::Message(_, rendering, _) => Some(rendering.as_ref()),
         PromptPart::Messages(..) | PromptPart::Examples(_) => None,
     };
     parts.iter().map(text).collect()
 }
 
 /// The first value in some texts, and the characters of the file behind it.
-fn split<'a>(texts: &[impl std::ops::Deref<Target = Rendering> + 'a]) -> (Option<(String, Span)>, usize) {
+fn split(texts: &[&Rendering]) -> (Option<(String, Span)>, usize) {
     let (mut first, mut behind) = (None, 0);
     for text in texts {
         let (template, names) = (&text.template, &text.names);

@@ -232,7 +232,7 @@ impl Fake {
                 }
             }
         }
-        let usage = Usage { input: Some(prompt_words(request)), output: Some(count(text)) };
+        let usage = Usage { input: Some(prompt_words(request)), output: Some(count(text)), cached: None };
         let seconds = (self.context.started.elapsed() - began).as_secs_f64();
         let tool_calls = self.asks_for.clone();
         let finish = if finish == Finish::Stop && !tool_calls.is_empty() { Finish::ToolCalls } else { finish };
@@ -356,7 +356,7 @@ mod tests {
         let answer = answer.unwrap();
         assert_eq!((answer.text.as_str(), answer.finish), ("a  tuber \n", Finish::Stop));
         assert_eq!(pieces, ["a", "  tuber \n"]);
-        assert_eq!(answer.usage, Usage { input: Some(5), output: Some(2) });
+        assert_eq!(answer.usage, Usage { input: Some(5), output: Some(2), cached: None });
         assert_eq!(answer.model, "fake");
     }
 

@@ -95,7 +95,7 @@ impl Embedder for FakeEmbedder {
             }
             let mut words = 0;
             let vectors = texts.iter().map(|text| vector(text, self.dimensions, &mut words)).collect();
-            let usage = Usage { input: Some(words), output: None };
+            let usage = Usage { input: Some(words), output: None, cached: None };
             Ok(Embeddings { vectors, model: "fake".to_owned(), usage })
         })
     }

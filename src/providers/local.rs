@@ -360,14 +360,18 @@ impl Provider for Local {
                         text.push_str(&piece);
                     }
                     Piece::Likely(tokens) => sink.logprobs(&tokens.iter().map(likelihood).collect()).await?,
-                    Piece::Done { tokens: count, stopped, .. } => {
+                    Piece::Done { tokens: count, cached, stopped } => {
                         return Ok(Answer {
                             text,
                             reasoning: None,
                             tool_calls: Vec::new(),
                             model: self.model.clone(),
                             finish: if stopped { Finish::Stop } else { Finish::Length },
-                            usage: Usage { input: Some(tokens.len() as u64), output: Some(count as u64) },
+                            usage: Usage {
+                                input: Some(tokens.len() as u64),
+                                output: Some(count as u64),
+                                cached: Some(cached as u64),
+                            },
                             seconds: start.elapsed().as_secs_f64(),
                         });
                     }

@@ -83,7 +83,7 @@ impl Provider for Mock {
                         Prepared::Script { prompt } => words(prompt),
                         _ => None,
                     };
-                    let usage = Usage { input, output: words(&text) };
+                    let usage = Usage { input, output: words(&text), cached: None };
                     let seconds = waited.as_secs_f64();
                     Ok(Answer {
                         text,

@@ -262,7 +262,7 @@ impl Recorded {
 
     /// Token counts.
     pub fn usage(&self) -> Usage {
-        Usage { input: self.answer.input_tokens, output: self.answer.output_tokens }
+        Usage { input: self.answer.input_tokens, output: self.answer.output_tokens, cached: None }
     }
 
     /// The answer, as it took `seconds`.

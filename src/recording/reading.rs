@@ -112,7 +112,7 @@ mod tests {
             tool_calls: Vec::new(),
             model: "x:latest".to_owned(),
             finish: Finish::Length,
-            usage: Usage { input: Some(3), output: None },
+            usage: Usage { input: Some(3), output: None, cached: None },
             seconds: 1.0,
         };
         let options: Map<String, Json> = [("temperature".to_owned(), json!(0))].into_iter().collect();

@@ -312,7 +312,7 @@ mod tests {
                 told.set(told.get() + 1);
                 assert_eq!((wait.limit, wait.most), ("tokens_per_minute", 100));
                 // It took less than was thought of: the other needs not wait for a minute.
-                limiter.mend(&first, Usage { input: Some(10), output: Some(5) }, "");
+                limiter.mend(&first, Usage { input: Some(10), output: Some(5), cached: None }, "");
                 Ok::<(), ()>(())
             });
             let second = tokio::time::timeout(seconds(20), second).await.unwrap().unwrap();

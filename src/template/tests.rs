@@ -12,7 +12,7 @@ fn scope() -> IndexMap<String, Value> {
         tool_calls: Vec::new(),
         model: "fake".into(),
         finish: Finish::Stop,
-        usage: Usage { input: Some(3), output: Some(2) },
+        usage: Usage { input: Some(3), output: Some(2), cached: None },
         seconds: 0.5,
     };
     let mut message = Message::new(Role::Assistant, "A tuber.");

@@ -73,6 +73,7 @@ fn of_call(out: &mut Map<String, Json>, call: &CallSpan) {
         ("answered_by", json!(call.answered_by)),
         ("first_token", json!(call.first_token.map(|t| rounded(t.as_secs_f64())))),
         ("input_tokens", json!(call.usage.input)),
+        ("cached_tokens", json!(call.usage.cached)),
         ("output_tokens", json!(call.usage.output)),
         ("finish", json!(call.finish)),
     ];

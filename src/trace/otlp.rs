@@ -165,9 +165,12 @@ fn of_call(attributes: &mut Attributes, call: &CallSpan, content: bool) {
     if let Some(first) = call.first_token {
         attributes.add("gen_ai.response.time_to_first_chunk", json!({ "doubleValue": first.as_secs_f64() }));
     }
-    for (name, count) in
-        [("gen_ai.usage.input_tokens", call.usage.input), ("gen_ai.usage.output_tokens", call.usage.output)]
-    {
+    let counts = [
+        ("gen_ai.usage.input_tokens", call.usage.input),
+        ("gen_ai.usage.cache_read.input_tokens", call.usage.cached),
+        ("gen_ai.usage.output_tokens", call.usage.output),
+    ];
+    for (name, count) in counts {
         if let Some(count) = count {
             attributes.int(name, &json!(count));
         }

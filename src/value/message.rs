@@ -113,6 +113,9 @@ pub struct Usage {
     pub input: Option<u64>,
     /// Tokens of the answer.
     pub output: Option<u64>,
+    /// Tokens of the prompt that were not computed anew, as what came before begins alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
 }
 
 /// What a model answered, whole.

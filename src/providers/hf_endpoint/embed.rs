@@ -210,7 +210,7 @@ impl HfEmbedder {
         let made = Embeddings {
             vectors: self.vectors(&json, texts.len())?,
             model: server.model.clone(),
-            usage: Usage { input: tokens, output: None },
+            usage: Usage { input: tokens, output: None, cached: None },
         };
         made.check(texts.len()).map_err(|why| self.link.broken(&why))?;
         Ok(made)

@@ -232,7 +232,7 @@ impl OllamaEmbedder {
             return Err(ProviderError::new(ErrorKind::Broken, message));
         };
         let model = json.get("model").and_then(Json::as_str).unwrap_or(&server.model).to_owned();
-        let usage = Usage { input: json.get("prompt_eval_count").and_then(Json::as_u64), output: None };
+        let usage = Usage { input: json.get("prompt_eval_count").and_then(Json::as_u64), output: None, cached: None };
         Ok(Embeddings { vectors, model, usage })
     }
 

@@ -161,7 +161,7 @@ fn finish(json: &Json) -> Finish {
 /// Token counts. Ollama leaves a count of nothing out, as it does for a prompt that it holds already.
 fn usage(json: &Json) -> Usage {
     let count = |key: &str| json.get(key).and_then(Json::as_u64);
-    Usage { input: count("prompt_eval_count"), output: count("eval_count") }
+    Usage { input: count("prompt_eval_count"), output: count("eval_count"), cached: None }
 }
 
 /// Where the time went; Ollama counts nanoseconds.

@@ -185,7 +185,11 @@ impl OpenAiEmbedder {
         let made = Embeddings {
             vectors: self.vectors(&json, texts.len())?,
             model: json.get("model").and_then(Json::as_str).unwrap_or(&server.model).to_owned(),
-            usage: Usage { input: json.pointer("/usage/prompt_tokens").and_then(Json::as_u64), output: None },
+            usage: Usage {
+                input: json.pointer("/usage/prompt_tokens").and_then(Json::as_u64),
+                output: None,
+                cached: None,
+            },
         };
         made.check(texts.len()).map_err(|why| self.link.broken(&why))?;
         match (self.dimensions, made.vectors.first()) {
