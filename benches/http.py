@@ -17,6 +17,7 @@ the others are timed inside theirs, once they are up. `each` makes the calls of 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def built():
 
 class Server:
     def __init__(self, program, delay=0):
+        self.delay = delay
         words = [program, "server"] + (["--delay", str(delay)] if delay else [])
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}/v1"
@@ -123,7 +125,10 @@ def measure(program, python, folder, rounds):
         seen.setdefault(name, []).append(value)
 
     def bare(server, model, calls, in_flight):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         out = subprocess.run([program, "client", server.url, model, str(calls), str(in_flight)], check=True, stdout=subprocess.PIPE)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        put(f"bare {server.delay} {model} {calls} on the processor", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         return float(out.stdout)
 
     def theirs(server, work, calls):
@@ -136,7 +141,9 @@ def measure(program, python, folder, rounds):
         for round_ in range(rounds):
             for count in (1000, 5000):
                 put(f"bare {count}", bare(server, "c4", count, 64))
-                put(f"ours {count}", ours(folder, server, "together", count)[0])
+                wall, processor, _ = ours(folder, server, "together", count)
+                put(f"ours {count}", wall)
+                put(f"ours {count} on the processor", processor)
             put("theirs 1000", theirs(server, "together", 1000))
             put("bare slow", bare(slow, "c4", 1000, 64))
             put("ours slow", ours(folder, slow, "together", 1000)[0])
@@ -182,8 +189,11 @@ def main():
     row("a call in sequence", "µs", call("bare"), call("ours"), got["theirs sequence"] / 500 * 1e6)
     piece = lambda name, pieces, tail="": (got[f"{name} long_stream{tail}"] - got[f"{name} short_stream{tail}"]) / pieces * 1e6
     row("a piece of a stream", "µs", piece("bare", 90_000), piece("ours", 90_000), piece("theirs", 10_000))
-    print(f"chainrun: {more('ours') / more('bare'):.2f} of the bare client's rate, {call('ours') - call('bare'):.0f} µs more a call in sequence, ", end="")
-    print(f"{piece('ours', 90_000, ' on the processor'):.2f} µs of the processor's time a piece")
+    spent = lambda bare: (got[f"{bare} 5000 on the processor"] - got[f"{bare} 1000 on the processor"]) / 4000 * 1e6
+    print(f"| the processor's time a call | {spent('bare 0 c4'):,.0f} µs | {spent('ours'):,.0f} µs | |")
+    stream = got["bare 0 c100000 1 on the processor"] - got["bare 0 c10000 1 on the processor"]
+    print(f"| the processor's time a piece | {stream / 90_000 * 1e6:.2f} µs | {piece('ours', 90_000, ' on the processor'):.2f} µs | |")
+    print(f"chainrun: {more('ours') / more('bare'):.2f} of the bare client's rate, {call('ours') - call('bare'):.0f} µs more a call in sequence")
     print(f"chainrun: peak memory {got['memory 1000']:.1f} MiB over 1,000 calls and {got['memory 100000']:.1f} MiB over 100,000")
 
 

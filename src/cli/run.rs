@@ -220,6 +220,18 @@ pub async fn interrupted() {
     }
 }
 
+/// Whether an event is told on standard error.
+fn says(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Discarded { .. }
+            | EventKind::Retrying { .. }
+            | EventKind::RateLimited { .. }
+            | EventKind::Notice { .. }
+            | EventKind::Warning { .. }
+    )
+}
+
 /// The one reader of the events: it shows text, notices and progress, and writes the trace.
 struct Reading<'a> {
     output: Output,
@@ -242,8 +254,17 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     async fn all(&mut self, mut reader: mpsc::Receiver<Event>) {
         while let Some(event) = reader.recv().await {
+            // Nobody reads the result: dropping the reader stops the run.
             if self.one(event).await.is_err() {
-                // Nobody reads the result: dropping the reader stops the run.
+                return;
+            }
+            // What is there already goes out together.
+            while let Ok(event) = reader.try_recv() {
+                if self.one(event).await.is_err() {
+                    return;
+                }
+            }
+            if self.output.flush().await.is_err() {
                 return;
             }
         }
@@ -251,6 +272,10 @@ impl<'a> Reading<'a> {
 
     async fn one(&mut self, event: Event) -> Result<(), Closed> {
         self.records.event(&event, &self.output).await?;
+        if says(&event.kind) {
+            // What was printed before it stands before it on a terminal too.
+            self.output.flush().await?;
+        }
         match &event.kind {
             EventKind::Settled => self.settled = true,
             EventKind::Token { text }
@@ -269,6 +294,7 @@ impl<'a> Reading<'a> {
             EventKind::Discarded { error } => {
                 if !self.printed.is_empty() {
                     self.output.write("\n").await?;
+                    self.output.flush().await?;
                     self.console.note("what was printed above does not count: something else takes its place");
                 }
                 self.printed.clear();

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Run;
 use super::cache::{self, Unsaved};
 use super::facts::{facts, recorded};
@@ -94,7 +96,7 @@ impl Run<'_> {
         let at = model.0 as usize;
         let (config, provider) = (&self.models.configs[at], &self.models.providers[at]);
         let gate = self.gates.model(model);
-        let mut permit = gate.enter().await.map_err(|_| stopped())?;
+        let mut permit = Some(gate.enter().await.map_err(|_| stopped())?);
         let sink_of_try = || {
             Sink::new(self.events.clone(), frame.id, id, self.models.secrets.clone(), config.max_response())
                 .aside(!ask.live)
@@ -128,16 +130,11 @@ impl Run<'_> {
             let mut kept = self.kept(&call, key.as_deref(), &mut sink).await?;
             leading = leading.filter(|l| key.as_deref().is_some_and(|key| l.is_of(key)));
             if let (None, None, false, Some(key)) = (&kept, &leading, alone, &key) {
-                match self.flights.join(key) {
-                    Role::Lead(lead) => leading = Some(lead),
-                    Role::Follow(following) => {
-                        // Whoever leads may need what this call holds, to ask again.
-                        drop(permit);
-                        leading = following.wait().await;
-                        alone = leading.is_none();
-                        permit = gate.enter().await.map_err(|_| stopped())?;
-                        kept = self.kept(&call, Some(key), &mut sink).await?;
-                    }
+                let waited;
+                (leading, waited) = self.lead(key, gate, &mut permit).await?;
+                alone = leading.is_none();
+                if waited {
+                    kept = self.kept(&call, Some(key), &mut sink).await?;
                 }
             }
             if let Some(answer) = kept {
@@ -188,6 +185,26 @@ impl Run<'_> {
                 watch.again(model);
             }
             attempt += 1;
+        }
+    }
+
+    /// Leads the call of a key; where another makes it already, waits for what becomes of that, and says so. Nobody leads
+    /// after a failure.
+    async fn lead(
+        &self,
+        key: &str,
+        gate: &Gate,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<(Option<Leading>, bool), ProviderError> {
+        match self.flights.join(key) {
+            Role::Lead(leading) => Ok((Some(leading), false)),
+            Role::Follow(following) => {
+                // Whoever leads may need what this call holds, to ask again.
+                permit.take();
+                let leading = following.wait().await;
+                *permit = Some(gate.enter().await.map_err(|_| stopped())?);
+                Ok((leading, true))
+            }
         }
     }
 
