@@ -70,7 +70,8 @@ impl Sampler {
             // The end of a number is random in every form of it. Programs that read the same share keep the same traces.
             Rule::Share(share) => {
                 let last = trace.get(16..).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
-                ((last >> 1) as f64) < share * (1u64 << 63) as f64
+                // The largest numbers round up to 2^63, which no share below it reaches.
+                share >= 1.0 || ((last >> 1) as f64) < share * (1u64 << 63) as f64
             }
         }
     }

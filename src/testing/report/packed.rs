@@ -94,6 +94,6 @@ mod tests {
         }
         let many: Vec<Json> = (0..100).map(|n| json!({ "status": "passed", "seconds": n })).collect();
         let many = Json::Array(many);
-        assert!(packed(&many).to_string().len() * 3 < many.to_string().len());
+        assert!(packed(&many).to_string().len() * 2 < many.to_string().len());
     }
 }
