@@ -150,8 +150,10 @@ impl Local {
                     .help("a file of yours runs by its path: `local(\"./file.gguf\")`"))
             }
             Weights::File(path) if path.is_file() => Ok(path.clone()),
+            Weights::File(path) if path.join("config.json").is_file() => Ok(path.clone()),
             Weights::File(path) if path.is_dir() => {
-                Err(error(format!("{} is a folder", path.display())).help("name the .gguf file in it"))
+                Err(error(format!("{} is a folder without `config.json`", path.display()))
+                    .help("name the .gguf file in it, or a folder as the Hugging Face hub has them"))
             }
             Weights::File(path) => Err(error(format!("there is no file {}", path.display()))
                 .help("paths are relative to the .chain file; `chainrun models list` shows models that go by name")),
@@ -226,6 +228,21 @@ impl Local {
             e.help.into_iter().fold(error, ProviderError::help)
         })
     }
+}
+
+/// What tells a file, or a folder's files, from what they were: size and time of the last change.
+fn stamp(path: &std::path::Path) -> Option<String> {
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(path) {
+        Ok(entries) => entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file()).collect(),
+        Err(_) => vec![path.to_owned()],
+    };
+    files.sort();
+    let one = |path: PathBuf| {
+        let about = std::fs::metadata(&path).ok()?;
+        let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(format!("{} {} {}", path.display(), about.len(), changed.as_nanos()))
+    };
+    Some(files.into_iter().map(one).collect::<Option<Vec<_>>>()?.join("; "))
 }
 
 /// Tells the person what a fetch does.
@@ -389,11 +406,7 @@ impl Provider for Local {
             Weights::Unknown(_) => None,
             Weights::Named(entry) => Some(entry.sha256.to_owned()),
             // To read a whole file for its digest would take longer than many an answer.
-            Weights::File(path) => {
-                let about = std::fs::metadata(path).ok()?;
-                let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-                Some(format!("{} {} {}", path.display(), about.len(), changed.as_nanos()))
-            }
+            Weights::File(path) => stamp(path),
         }
     }
 

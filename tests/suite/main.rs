@@ -20,6 +20,8 @@ mod fuzz {
     pub mod parsers;
     pub mod tree;
 }
+#[cfg(feature = "local")]
+mod families;
 mod hostile;
 mod layers;
 #[cfg(feature = "local")]
@@ -100,6 +102,8 @@ fn main() {
     trials.extend(callbacks::trials());
     #[cfg(unix)]
     trials.extend(outside::trials());
+    #[cfg(feature = "local")]
+    trials.extend(families::trials());
     #[cfg(feature = "local")]
     trials.extend(model::trials());
     libtest_mimic::run(&arguments, trials).exit();

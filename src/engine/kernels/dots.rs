@@ -9,6 +9,9 @@ use super::{Isa, LANES, Lanes};
 /// Values in a group.
 pub const GROUP: usize = 32;
 
+/// The offset of codes that use all eight bits; codes with any other offset in [`Codes::Eight`] have five.
+pub const SIGNED: i32 = 128;
+
 /// How codes lie in [`Panels::codes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codes {
@@ -189,7 +192,7 @@ impl Panel<'_> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Activations, GROUP, LANES, Panel};
+    use super::{Activations, GROUP, LANES, Panel, SIGNED};
     use std::arch::x86_64::*;
 
     /// Four activations, spread over the lanes.
@@ -287,26 +290,53 @@ mod x86 {
         }
     }
 
+    /// Scales and minima of a group: eight lanes, then the other eight.
+    struct Scales256 {
+        d: [__m256; 2],
+        m: Option<[__m256; 2]>,
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn scales_256(p: &Panel<'_>, g: usize) -> Scales256 {
+        // SAFETY: the caller keeps `g` below the number of groups.
+        let halves =
+            |s: &[u16], h: usize| unsafe { _mm256_cvtph_ps(_mm_loadu_si128(s.as_ptr().add(g * LANES + h * 8).cast())) };
+        let m = if p.minima.is_empty() { None } else { Some([halves(p.minima, 0), halves(p.minima, 1)]) };
+        Scales256 { d: [halves(p.scales, 0), halves(p.scales, 1)], m }
+    }
+
+    /// Adds a group to the outputs of one row. `offset` is what is still to be taken from every code.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn add_256(
-        p: &Panel<'_>,
+        scales: &Scales256,
+        offset: i32,
         x: &Activations<'_>,
-        (at, place): (usize, usize),
-        dot: __m256i,
-        y: __m256,
-    ) -> __m256 {
-        // SAFETY: the caller keeps `at` below the number of groups of all rows, and `place` inside the scales.
-        unsafe {
-            let (da, sum) = (*x.scales.get_unchecked(at), *x.sums.get_unchecked(at));
-            let d = _mm256_cvtph_ps(_mm_loadu_si128(p.scales.as_ptr().add(place).cast()));
-            let dot = _mm256_sub_epi32(dot, _mm256_set1_epi32(p.offset * sum));
-            let y = _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(da)), _mm256_cvtepi32_ps(dot), y);
-            if p.minima.is_empty() {
-                return y;
+        at: usize,
+        dots: [__m256i; 2],
+        y: &mut [__m256; 2],
+    ) {
+        // SAFETY: the caller keeps `at` below the number of groups of all rows.
+        let (da, sum) = unsafe { (*x.scales.get_unchecked(at), *x.sums.get_unchecked(at)) };
+        for h in 0..2 {
+            let dot = if offset == 0 { dots[h] } else { _mm256_sub_epi32(dots[h], _mm256_set1_epi32(offset * sum)) };
+            y[h] = _mm256_fmadd_ps(_mm256_mul_ps(scales.d[h], _mm256_set1_ps(da)), _mm256_cvtepi32_ps(dot), y[h]);
+            if let Some(m) = &scales.m {
+                y[h] = _mm256_fmadd_ps(m[h], _mm256_set1_ps(da * sum as f32), y[h]);
             }
-            let m = _mm256_cvtph_ps(_mm_loadu_si128(p.minima.as_ptr().add(place).cast()));
-            _mm256_fmadd_ps(m, _mm256_set1_ps(da * sum as f32), y)
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn store_256(y: &[[__m256; 2]], out: &mut [f32]) {
+        for (y, out) in y.iter().zip(out.chunks_exact_mut(LANES)) {
+            // SAFETY: the chunk has 16 numbers.
+            unsafe {
+                _mm256_storeu_ps(out.as_mut_ptr(), y[0]);
+                _mm256_storeu_ps(out.as_mut_ptr().add(8), y[1]);
+            }
         }
     }
 
@@ -314,32 +344,34 @@ mod x86 {
     pub unsafe fn four_256<const M: usize>(p: &Panel<'_>, x: &Activations<'_>, out: &mut [f32]) {
         // SAFETY: as `four_512`.
         unsafe {
-            let low = _mm256_set1_epi8(15);
-            for h in 0..2 {
-                let mut y = [_mm256_setzero_ps(); M];
-                for g in 0..p.groups {
-                    let mut w = [_mm256_setzero_si256(); 8];
-                    for j in 0..4 {
-                        let both = _mm256_loadu_si256(p.data.as_ptr().add(g * 256 + j * 64 + h * 32).cast());
-                        w[j] = _mm256_and_si256(both, low);
-                        w[j + 4] = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low);
+            let (low, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
+            let mut y = [[_mm256_setzero_ps(); 2]; M];
+            for g in 0..p.groups {
+                // Eight products of at most 2 * 15 * 127 fit 16 bits: 30,480.
+                let mut s = [[_mm256_setzero_si256(); 2]; M];
+                for j in 0..4 {
+                    let data = p.data.as_ptr().add(g * 256 + j * 64);
+                    let both = [_mm256_loadu_si256(data.cast()), _mm256_loadu_si256(data.add(32).cast())];
+                    let w = both.map(|b| _mm256_and_si256(b, low));
+                    for (i, s) in s.iter_mut().enumerate() {
+                        let q = _mm256_set1_epi32(quad(x, (i * p.groups + g) * GROUP + j * 4));
+                        s[0] = _mm256_add_epi16(s[0], _mm256_maddubs_epi16(w[0], q));
+                        s[1] = _mm256_add_epi16(s[1], _mm256_maddubs_epi16(w[1], q));
                     }
-                    for (i, y) in y.iter_mut().enumerate() {
-                        let at = i * p.groups + g;
-                        let mut s = _mm256_setzero_si256();
-                        for (j, w) in w.iter().enumerate() {
-                            // Eight products of at most 2 * 15 * 127 fit 16 bits: 30,480.
-                            let q = _mm256_set1_epi32(quad(x, at * GROUP + j * 4));
-                            s = _mm256_add_epi16(s, _mm256_maddubs_epi16(*w, q));
-                        }
-                        let dot = _mm256_madd_epi16(s, _mm256_set1_epi16(1));
-                        *y = add_256(p, x, (at, g * LANES + h * 8), dot, *y);
+                    let w = both.map(|b| _mm256_and_si256(_mm256_srli_epi16::<4>(b), low));
+                    for (i, s) in s.iter_mut().enumerate() {
+                        let q = _mm256_set1_epi32(quad(x, (i * p.groups + g) * GROUP + 16 + j * 4));
+                        s[0] = _mm256_add_epi16(s[0], _mm256_maddubs_epi16(w[0], q));
+                        s[1] = _mm256_add_epi16(s[1], _mm256_maddubs_epi16(w[1], q));
                     }
                 }
-                for (i, y) in y.iter().enumerate() {
-                    _mm256_storeu_ps(out[i * LANES + h * 8..(i + 1) * LANES].as_mut_ptr(), *y);
+                let scales = scales_256(p, g);
+                for (i, (s, y)) in s.iter().zip(&mut y).enumerate() {
+                    let dots = [_mm256_madd_epi16(s[0], ones), _mm256_madd_epi16(s[1], ones)];
+                    add_256(&scales, p.offset, x, i * p.groups + g, dots, y);
                 }
             }
+            store_256(&y, out);
         }
     }
 
@@ -347,30 +379,74 @@ mod x86 {
     pub unsafe fn eight_256<const M: usize>(p: &Panel<'_>, x: &Activations<'_>, out: &mut [f32]) {
         // SAFETY: as `four_512`.
         unsafe {
-            // Even and odd codes are widened apart: 255 * 127 would not fit the 16 bits of a sum of two.
-            let even = _mm256_set1_epi16(255);
-            for h in 0..2 {
-                let mut y = [_mm256_setzero_ps(); M];
-                for g in 0..p.groups {
-                    for (i, y) in y.iter_mut().enumerate() {
-                        let at = i * p.groups + g;
-                        let mut dot = _mm256_setzero_si256();
-                        for j in 0..8 {
-                            let w = _mm256_loadu_si256(p.data.as_ptr().add(g * 512 + j * 64 + h * 32).cast());
-                            let q = _mm256_set1_epi32(quad(x, at * GROUP + j * 4));
-                            let (we, wo) = (_mm256_and_si256(w, even), _mm256_srli_epi16::<8>(w));
-                            let qe = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(q));
-                            let qo = _mm256_srai_epi16::<8>(q);
-                            let pair = _mm256_add_epi32(_mm256_madd_epi16(we, qe), _mm256_madd_epi16(wo, qo));
-                            dot = _mm256_add_epi32(dot, pair);
+            if p.offset == SIGNED {
+                signed_256::<M>(p, x, out);
+            } else {
+                five_256::<M>(p, x, out);
+            }
+        }
+    }
+
+    /// Codes of eight bits around 128. `|w| * (q with w's sign)`: two products of at most 128 * 127 fit 16 bits.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn signed_256<const M: usize>(p: &Panel<'_>, x: &Activations<'_>, out: &mut [f32]) {
+        // SAFETY: as `four_512`.
+        unsafe {
+            let (middle, ones) = (_mm256_set1_epi8(-128), _mm256_set1_epi16(1));
+            let mut y = [[_mm256_setzero_ps(); 2]; M];
+            for g in 0..p.groups {
+                let mut s = [[_mm256_setzero_si256(); 2]; M];
+                for j in 0..8 {
+                    for h in 0..2 {
+                        let data = p.data.as_ptr().add(g * 512 + j * 64 + h * 32);
+                        let w = _mm256_xor_si256(_mm256_loadu_si256(data.cast()), middle);
+                        let size = _mm256_abs_epi8(w);
+                        for (i, s) in s.iter_mut().enumerate() {
+                            let q = _mm256_set1_epi32(quad(x, (i * p.groups + g) * GROUP + j * 4));
+                            let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(q, w));
+                            s[h] = _mm256_add_epi32(s[h], _mm256_madd_epi16(pairs, ones));
                         }
-                        *y = add_256(p, x, (at, g * LANES + h * 8), dot, *y);
                     }
                 }
-                for (i, y) in y.iter().enumerate() {
-                    _mm256_storeu_ps(out[i * LANES + h * 8..(i + 1) * LANES].as_mut_ptr(), *y);
+                let scales = scales_256(p, g);
+                for (i, (s, y)) in s.iter().zip(&mut y).enumerate() {
+                    add_256(&scales, 0, x, i * p.groups + g, *s, y);
                 }
             }
+            store_256(&y, out);
+        }
+    }
+
+    /// Codes of five bits in bytes: four sums of two products, each at most 2 * 31 * 127, fit 16 bits: 31,496.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn five_256<const M: usize>(p: &Panel<'_>, x: &Activations<'_>, out: &mut [f32]) {
+        // SAFETY: as `four_512`.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let mut y = [[_mm256_setzero_ps(); 2]; M];
+            for g in 0..p.groups {
+                let mut dots = [[_mm256_setzero_si256(); 2]; M];
+                for (h, half) in [0, 4].into_iter().flat_map(|from| [(0, from), (1, from)]) {
+                    let mut s = [_mm256_setzero_si256(); M];
+                    for j in half..half + 4 {
+                        let w = _mm256_loadu_si256(p.data.as_ptr().add(g * 512 + j * 64 + h * 32).cast());
+                        for (i, s) in s.iter_mut().enumerate() {
+                            let q = _mm256_set1_epi32(quad(x, (i * p.groups + g) * GROUP + j * 4));
+                            *s = _mm256_add_epi16(*s, _mm256_maddubs_epi16(w, q));
+                        }
+                    }
+                    for (dots, s) in dots.iter_mut().zip(s) {
+                        dots[h] = _mm256_add_epi32(dots[h], _mm256_madd_epi16(s, ones));
+                    }
+                }
+                let scales = scales_256(p, g);
+                for (i, (dots, y)) in dots.iter().zip(&mut y).enumerate() {
+                    add_256(&scales, p.offset, x, i * p.groups + g, *dots, y);
+                }
+            }
+            store_256(&y, out);
         }
     }
 }

@@ -40,6 +40,14 @@ mod generic {
         }
     }
 
+    /// A whole number from -127 to 127 as an integer; of NaN, whose scale is NaN too, any.
+    #[inline(always)]
+    fn to_int(x: f32) -> i32 {
+        // 1.5 * 2^23: below it, the low bits of a sum are the whole number. A cast would check its range lane by lane.
+        const MAGIC: f32 = 12_582_912.0;
+        (x + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
+    }
+
     #[inline(always)]
     pub fn quantise(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
         for (b, (x, codes)) in x.chunks_exact(32).zip(codes.chunks_exact_mut(32)).enumerate() {
@@ -47,17 +55,27 @@ mod generic {
             for half in x.chunks_exact(LANES) {
                 for l in 0..LANES {
                     let v = half[l].abs();
-                    most[l] = if v > most[l] { v } else { most[l] };
+                    // Once it is NaN, it stays so.
+                    most[l] = if v > most[l] || v.is_nan() { v } else { most[l] };
                 }
             }
-            let a = most.iter().fold(0.0f32, |m, v| if *v > m { *v } else { m });
+            let a = most.iter().fold(0.0f32, |m, v| if *v > m || v.is_nan() { *v } else { m });
             let inverse = 127.0 / a;
-            let (scale, inverse) = if a > 0.0 && inverse.is_finite() { (a / 127.0, inverse) } else { (0.0, 0.0) };
+            let (scale, inverse) = match a {
+                // The scale carries it on: what is made of it is no number, and is found at the end.
+                _ if a.is_nan() => (a, 0.0),
+                _ if a > 0.0 && inverse.is_finite() => (a / 127.0, inverse),
+                _ => (0.0, 0.0),
+            };
+            // In steps over arrays: each becomes a few vector instructions.
+            let mut rounded = [0i32; 32];
+            for (r, v) in rounded.iter_mut().zip(x) {
+                *r = to_int((v * inverse).round_ties_even().clamp(-127.0, 127.0));
+            }
             let mut sum = 0i32;
-            for (c, v) in codes.iter_mut().zip(x) {
-                let q = (v * inverse).round_ties_even().clamp(-127.0, 127.0) as i32;
-                *c = q as i8;
-                sum += q;
+            for (c, r) in codes.iter_mut().zip(rounded) {
+                *c = r as i8;
+                sum += r;
             }
             scales[b] = scale;
             sums[b] = sum;

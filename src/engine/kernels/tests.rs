@@ -29,7 +29,10 @@ fn panels(codes: Codes, offset: i32, minima: bool, columns: usize, panels: usize
         codes,
         columns,
         offset,
-        data: (0..groups * codes.bytes()).map(|i| byte(i + 7) as u8).collect(),
+        // Codes in bytes have eight bits around 128, else five.
+        data: (0..groups * codes.bytes())
+            .map(|i| byte(i + 7) as u8 & if codes == Codes::Eight && offset != dots::SIGNED { 31 } else { 255 })
+            .collect(),
         scales: (0..groups * LANES).map(half).collect(),
         minima: (0..if minima { groups * LANES } else { 0 }).map(|i| half(i + 3)).collect(),
     }
@@ -186,6 +189,21 @@ fn exp_is_close() {
     }
     assert_eq!((exp(0.0), exp(-100.0)), (1.0, 0.0));
     assert!(exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn what_is_no_number_is_not_lost() {
+    for isa in Isa::available() {
+        for at in [0, 15, 16, 31] {
+            for odd in [f32::NAN, f32::INFINITY] {
+                let mut x = numbers(1, 32);
+                x[at] = odd;
+                let (mut q, mut scales, mut sums) = (vec![0; 32], vec![0.0], vec![0]);
+                quantise(isa, &x, &mut q, &mut scales, &mut sums);
+                assert!(!(scales[0] * sums[0] as f32).is_finite() || !scales[0].is_finite(), "{isa:?}, {odd} at {at}");
+            }
+        }
+    }
 }
 
 #[test]
