@@ -49,6 +49,14 @@ impl Checkpoint {
         }
     }
 
+    /// Whether embeddings may serve in place of a matrix to logits that the files lack.
+    pub fn ties_output(&self) -> bool {
+        match self {
+            Self::Gguf(_) => true,
+            Self::Hub(hub) => hub.config.get("tie_word_embeddings").and_then(serde_json::Value::as_bool) != Some(false),
+        }
+    }
+
     /// What the files call a part; `end` is `weight` or `bias`.
     pub fn name(&self, of: &Architecture, part: Part, layer: usize, end: &str) -> String {
         let name = match self {

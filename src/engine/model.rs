@@ -222,6 +222,9 @@ impl Model {
         let embedding = loader.one(Part::Embedding, 0, table, shape.width)?;
         let output = match loader.has(Part::Output, 0)? {
             true => Some(loader.one(Part::Output, 0, table, shape.width)?),
+            false if !checkpoint.ties_output() => {
+                return Err(missing(&loader.name(Part::Output, 0, "weight")));
+            }
             false => None,
         };
         let positions = match shape.architecture.learned_positions {

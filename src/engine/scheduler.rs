@@ -144,6 +144,13 @@ impl Scheduler {
         self.waiting.sort_by(|a, b| a.job.tokens.cmp(&b.job.tokens));
         let mut left = Vec::new();
         for order in std::mem::take(&mut self.waiting) {
+            if order.most() > kv.capacity() {
+                let (most, room) = (order.most(), kv.capacity());
+                order.fail(EngineError::Memory(format!(
+                    "keys and values of {most} tokens do not fit into the memory that was free; a context of {room} does"
+                )));
+                continue;
+            }
             let tokens = &order.job.tokens;
             let known = kv.known(tokens);
             let soon = self.active.iter().any(|a| {

@@ -208,6 +208,7 @@ fn logits(runner: &mut Runner, model: &Model, kv: &mut Kv, tokens: &[u32], chunk
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "which instruction sets were held is told")]
 fn logits_do_not_depend_on_cuts_threads_or_instructions() {
     let file = TempFile::new("cuts");
     let about = Description::open(&file.0).unwrap();

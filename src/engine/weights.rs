@@ -211,6 +211,7 @@ impl Linear {
 
     /// `out = activate(self x)` panel by panel, or `activate(gate x) * (self x)` where there is a gate. `activate` gets the
     /// outputs of a panel, and those of `self` beside them where there is a gate.
+    #[allow(clippy::too_many_arguments, reason = "plain slices and sizes, on purpose")]
     pub fn multiply_gated(
         &self,
         pool: &Pool,

@@ -50,7 +50,7 @@ pub fn tanh(x: f32) -> f32 {
         .mul_add(z, 2.063_908_8e-2)
         .mul_add(z, -5.373_971_6e-2)
         .mul_add(z, 1.333_144_2e-1)
-        .mul_add(z, -3.333_328_2e-1);
+        .mul_add(z, -3.333_328e-1);
     let near = (p * z).mul_add(x, x);
     let far = (1.0 - 2.0 / (exp(a + a) + 1.0)).copysign(x);
     if a < 0.625 { near } else { far }
@@ -60,7 +60,7 @@ pub fn tanh(x: f32) -> f32 {
 /// Gimpel 2016).
 #[inline(always)]
 pub fn gelu(x: f32) -> f32 {
-    let inner = 0.797_884_56 * (0.044_715 * x * x).mul_add(x, x);
+    let inner = 0.797_884_6 * (0.044_715 * x * x).mul_add(x, x);
     0.5 * x * (1.0 + tanh(inner))
 }
 
