@@ -28,7 +28,7 @@ fn answers(name: &str) -> Outcome {
     for case in expected["cases"].as_array().into_iter().flatten().take(3) {
         let (prompt, wanted) = (case["prompt"].as_str().unwrap_or(""), case["text"].as_str().unwrap_or(""));
         let done = Call::new(temp.path())?.args(["main.chain", "--var", &format!("words={prompt}")]).run()?;
-        if done.code != Some(0) || done.out().trim_end_matches('\n') != wanted.trim() {
+        if done.code != Some(0) || done.out() != format!("{wanted}\n") {
             return Err(format!("{prompt:?}: {:?} instead of {wanted:?}\n{}", done.out(), done.err()).into());
         }
     }
