@@ -1,4 +1,4 @@
-//! The two ends that `benches/http.py` puts programs between: a server that answers at once, and a bare client.
+//! The two ends that `benches/http_calls.py` puts programs between: a server that answers at once, and a bare client.
 //!
 //! `http server [--delay MILLISECONDS]` prints its port and speaks OpenAI's chat completions on it until it is ended. The
 //! model's name `cN` asks for an answer of N pieces; asked for a stream it sends an event for each. It reads of a request what
@@ -32,7 +32,7 @@ fn main() -> Outcome {
             println!("{seconds}");
             Ok(())
         }
-        // `cargo bench` without words: that both ends work is all it says; `benches/http.py` measures.
+        // `cargo bench` without words: that both ends work is all it says; `benches/http_calls.py` measures.
         [] => runtime.block_on(both()),
         _ => Err("http server [--delay MILLISECONDS] | http client URL MODEL CALLS IN_FLIGHT".into()),
     }

@@ -2,7 +2,7 @@
 """Calls of a server that answers at once: a bare Rust HTTP client, chainrun, and LangChain, side by side in one run.
 
     cargo build --release
-    python3 benches/http.py [--rounds N] [--python PYTHON_WITH_LANGCHAIN_OPENAI] [--ends BUILT_BENCH]
+    python3 benches/http_calls.py [--rounds N] [--python PYTHON_WITH_LANGCHAIN_OPENAI] [--ends BUILT_BENCH]
 
 Without --python a virtual environment is made for the run, with langchain-openai from the package index that pip is set up
 for. The server and the bare client are `benches/http.rs`, built unless --ends names the program; the server is a process of its own. All is measured in turn,
