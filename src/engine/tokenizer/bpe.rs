@@ -53,7 +53,7 @@ impl Hasher for PairHasher {
     }
 
     fn write_u32(&mut self, n: u32) {
-        let product = u128::from(self.0 ^ u64::from(n)) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let product = u128::from(self.0 ^ u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         self.0 = (product as u64) ^ (product >> 64) as u64;
     }
 }
