@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::declarations::{ChainDecl, Declarations, Named};
-use super::models::Sort;
+use super::declarations::{ChainDecl, Declarations};
 use super::names::{Callee, Entry};
 use super::scope::{Binding, Home, Scope};
 use super::types::{TypeCaches, TypeResolver};
@@ -15,7 +14,7 @@ use crate::config::{Origin, Prices};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::event::NodeId;
 use crate::source::{Sources, Span};
-use crate::syntax::ast::{DeclKind, File, Ident, Pipeline, TypeExpr};
+use crate::syntax::ast::{Ident, Pipeline, TypeExpr};
 use crate::template::Template;
 use crate::value::{Type, Value};
 
@@ -98,8 +97,8 @@ pub(super) struct Lowerer<'a> {
     /// Those of them that the present chain reads.
     pub(super) touched: Vec<usize>,
     pub(super) variable_index: HashMap<String, usize>,
-    nodes: Vec<Node>,
-    blocks: Vec<Block>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) blocks: Vec<Block>,
     pub(super) models: Vec<ModelEntry>,
     pub(super) embedders: Vec<ModelEntry>,
     pub(super) indexes: Vec<Index>,
@@ -113,7 +112,7 @@ pub(super) struct Lowerer<'a> {
     pub(super) using: Vec<(String, Span)>,
     /// Names that the innermost used chain or prompt asked for.
     pub(super) asked: Vec<HashSet<String>>,
-    visited: HashSet<String>,
+    pub(super) visited: HashSet<String>,
     pub(super) stdin: Option<Span>,
     /// Bare names that were read as fields: an inferred variable of the same name makes them ambiguous.
     pub(super) field_uses: Vec<(String, Span)>,
@@ -169,99 +168,10 @@ pub fn lower(
     }
 }
 
-/// What [`check`] found.
-pub struct Checked {
-    /// What is wrong.
-    pub diagnostics: Vec<Diagnostic>,
-    /// The models that can be read: first those that the file's chains ask, then what else is declared.
-    pub models: Vec<ModelEntry>,
-    /// How many of them the file's chains ask.
-    pub asked: usize,
-    /// The embedders, in the same order.
-    pub embedders: Vec<ModelEntry>,
-    /// How many of them the file's chains and their indexes use.
-    pub embedding: usize,
-}
-
-/// Checks every declaration of a file, whichever chain will run.
-///
-/// Libraries are checked as well. What their chains read and do not declare is given where they are used.
-pub fn check(sources: &Sources, file: &File, declarations: &Declarations, settings: &Settings) -> Checked {
-    let mut lowerer = Lowerer::new(sources, declarations, settings);
-    lowerer.check_overrides();
-    let (asked, embedding) = check_file(&mut lowerer, file, declarations);
-    for library in &declarations.libraries {
-        (lowerer.root, lowerer.declarations, lowerer.lenient) = (library, library, true);
-        if let Some(file) = library.file {
-            check_file(&mut lowerer, file, library);
-        }
-    }
-    let Lowerer { diagnostics, models, embedders, .. } = lowerer;
-    Checked { diagnostics: distinct(diagnostics), models, asked, embedders, embedding }
-}
-
-/// Gives the numbers of models and of embedders that were read before those that no chain of the file uses.
-fn check_file<'a>(lowerer: &mut Lowerer<'a>, file: &File, declarations: &'a Declarations<'a>) -> (usize, usize) {
-    lowerer.declare_variables();
-    let used = used_names(file);
-    let chains = declarations.chains();
-    let (inner, outer): (Vec<&str>, Vec<&str>) = chains.into_iter().partition(|c| used.contains(c));
-    for name in outer.into_iter().chain(inner) {
-        if lowerer.visited.contains(&lowerer.key(declarations.id, name)) {
-            continue;
-        }
-        if let Some(chain) = declarations.chain(name) {
-            lowerer.root(name, chain);
-            let hints = super::sharing::hints(&lowerer.nodes, &lowerer.blocks, &lowerer.models);
-            lowerer.diagnostics.extend(hints);
-            lowerer.reset();
-        }
-    }
-    let used = (lowerer.models.len(), lowerer.embedders.len());
-    for (name, (span, named)) in &declarations.named {
-        match named {
-            Named::Model(_) => {
-                lowerer.declared_model(name, *span, Sort::Model);
-            }
-            Named::Embedder(_) => {
-                lowerer.declared_model(name, *span, Sort::Embedder);
-            }
-            Named::Index(body) => {
-                lowerer.index(declarations.id, name, body, *span);
-                lowerer.reset();
-            }
-            Named::Prompt(body) => lowerer.prompt_syntax(body),
-            Named::Type(..) => {
-                let path = crate::syntax::ast::Path {
-                    parts: vec![Ident { name: (*name).to_owned(), span: *span }],
-                    span: *span,
-                };
-                lowerer.resolve_type(&TypeExpr { span: *span, kind: crate::syntax::ast::TypeKind::Name(path) });
-            }
-            Named::Chain(_) | Named::Library(_) | Named::Imported(..) | Named::Unreadable => {}
-        }
-    }
-    used
-}
-
 /// The diagnostics without repetitions: a chain that is used twice is lowered twice.
-fn distinct(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(super) fn distinct(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = HashSet::new();
     all.into_iter().filter(|d| seen.insert((d.code, d.span, d.message.clone()))).collect()
-}
-
-/// The names that pipelines of a file use as stages.
-fn used_names(file: &File) -> HashSet<&str> {
-    let mut out = HashSet::new();
-    for decl in &file.decls {
-        match &decl.kind {
-            DeclKind::Chain { body, .. } | DeclKind::Index { body, .. } | DeclKind::Bare(body) => {
-                super::stages::used_in(body, &mut out)
-            }
-            _ => {}
-        }
-    }
-    out
 }
 
 impl<'a> Lowerer<'a> {

@@ -4,6 +4,7 @@
 mod asking;
 mod bind;
 mod cell;
+mod checking;
 mod composing;
 mod composition;
 mod constraints;
@@ -46,6 +47,7 @@ use indexmap::IndexMap;
 
 pub use bind::{Given, GivenValue, bind, from_text};
 pub use cell::{OptionCell, OptionEntry, Resolve, evaluate};
+pub use checking::{Checked, check};
 pub use composition::{Arm, Each, Extend, Match, OnError, Repeat, Require, Test};
 pub use declarations::Declarations;
 pub use documents::{Files, document};
@@ -53,7 +55,7 @@ pub use examples::Examples;
 pub use exec::Exec;
 pub use glob::is_pattern;
 pub use library::{Libraries, Library};
-pub use lower::{Checked, Execs, Override, Settings, check, lower};
+pub use lower::{Execs, Override, Settings, lower};
 pub use making::{
     Fixed, Making, Models, build_models, build_models_so, fixed_embedder, fixed_provider, refused_models,
 };
